@@ -1,0 +1,121 @@
+"""The interface of an engine: one verb, `Backend.submit`, and what it takes to open, list and close it."""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from omruntime.abc.store import Buffer
+
+API_VERSION = 1
+"""Version of this interface; a plug-in states the one it was written for."""
+
+
+class Capability(enum.Enum):
+    """What not every engine can do; everything else is required of all."""
+
+    DETACHED = "work goes on when the client is gone"
+    CANCEL_RUNNING = "a running task can be cancelled"
+    TIME_LIMIT = "a running task is stopped when its time is over"
+    NESTED_WAIT = "a task can wait for tasks that it submitted"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One task on its way to a worker."""
+
+    id: str
+    """Id of the task."""
+    name: str
+    """Readable name for the engine's own dashboard, like ``model.fit clf``."""
+    label: str
+    """Labels that its worker must have, sorted and separated by commas."""
+    payload: tuple[Buffer, ...]
+    """The signed envelope: header first, then buffers. An engine carries it and never looks inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """One live worker of an engine."""
+
+    name: str
+    """``<engine>@<worker>``, unique among the live workers of the engine."""
+    labels: tuple[str, ...]
+    """Labels, sorted."""
+    host: str
+    """Name of the machine."""
+    pid: int
+    """Process id of the worker on that machine."""
+    slots: int
+    """Tasks it runs at a time."""
+
+
+class Backend(ABC):
+    """An engine that takes calls to workers and brings their outcomes back.
+
+    A subclass states `name`, `schemes` and the most it can do as `capabilities`; an opened instance may narrow
+    `capabilities` (a private cluster is never detached).
+    """
+
+    name: ClassVar[str]
+    """Name of the engine, the part before ``@`` in the names of its workers."""
+    schemes: ClassVar[tuple[str, ...]]
+    """URL schemes that it opens."""
+    capabilities: frozenset[Capability] = frozenset()
+    """What it can do beyond what is required."""
+
+    @classmethod
+    @abstractmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        workers: Mapping[str, int] | None = None,
+        env: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Connect to the engine at ``url``, or start a private local cluster where it names no address.
+
+        Args:
+            url: address of the engine; the scheme alone asks for a private cluster.
+            workers: slots per label set of a private cluster, like ``{'default': 2, 'gpu': 1}``.
+            env: environment variables for the workers of a private cluster.
+            **options: what the user gave to the runtime's constructor, and ``auth``, the runtime's keys.
+
+        Raises:
+            BackendUnavailable: nothing answers at the address.
+        """
+
+    @abstractmethod
+    def submit(self, call: Call) -> Future[bytes]:
+        """Send a call to a worker of its label and return a future of the outcome's envelope.
+
+        The future fails only for what the engine itself did to the call: never for what the task raised.
+        """
+
+    @abstractmethod
+    def workers(self) -> list[WorkerInfo]:
+        """List the live workers that can take calls."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what `open` started or connected, and nothing else; a second call does nothing."""
+
+    def submit_many(self, calls: Sequence[Call]) -> list[Future[bytes]]:
+        """Send many calls; worth overriding where the engine takes them in one message."""
+        return [self.submit(call) for call in calls]
+
+    def cancel(self, id: str) -> bool:
+        """Stop a queued or running call as soon as possible; True when the engine has taken the request.
+
+        The ledger has recorded the cancellation before this is called, so a False loses nothing but time.
+        """
+        return False
+
+    def incarnation(self) -> str:
+        """Name the engine's present life: another value means that it may have forgotten calls sent before."""
+        return ""
