@@ -1,0 +1,95 @@
+"""The checks of the house, in the one environment that `python -m nox` itself runs in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import nox
+from nox.command import CommandFailed
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "imports", "tests", "conformance", "docs", "changelog"]
+
+# The tools of this environment, whatever else the shell has on its path.
+os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + os.environ.get("PATH", os.defpath)
+
+CODE = ("omruntime", "conformance", "tests", "noxfile.py")
+NOT_PINNED = ("pip", "omruntime", "omruntime-conformance")
+
+
+def _run_all(session: nox.Session, *commands: tuple[str, ...]) -> None:
+    """Run every command and fail at the end if one has failed, so that one run shows all there is to mend."""
+    failed = []
+    for command in commands:
+        try:
+            session.run(*command)
+        except CommandFailed:
+            failed.append(" ".join(command))
+    if failed:
+        session.error("failed: " + "; ".join(failed))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style: the rules of ruff, and its layout."""
+    _run_all(session, ("ruff", "check", "."), ("ruff", "format", "--check", "."))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types: mypy in strict mode, tests included."""
+    session.run("mypy", *CODE)
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Imports: one way only, and no engine in the core."""
+    session.run("lint-imports")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """What is below the contract: store, ledger, wire, selectors, and the house itself."""
+    session.run(sys.executable, "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """The contract, rule by rule, on the local engine."""
+    session.run(sys.executable, "-m", "pytest", "conformance/tests", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, with warnings as errors; and the code in it and in the README is run."""
+    _run_all(
+        session,
+        ("mkdocs", "--quiet", "build", "--strict"),
+        (sys.executable, "-m", "pytest", "-p", "tests.docscode", "README.md", "docs", *session.posargs),
+    )
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """The fragments of the changelog can be gathered."""
+    session.run("towncrier", "build", "--draft", silent=True)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks, ours beside the native one; '-- --quick' for a first look."""
+    session.run(sys.executable, "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def pin(session: nox.Session) -> None:
+    """Write into constraints.txt what this environment has."""
+    frozen = subprocess.check_output([sys.executable, "-m", "pip", "freeze", "--all", "--exclude-editable"], text=True)
+    pins = [line for line in frozen.splitlines() if "==" in line and line.split("==")[0] not in NOT_PINNED]
+    first = "# What CI installs, version by version. Made by 'python -m nox -s pin'; never edited by hand."
+    Path("constraints.txt").write_text("\n".join([first, *pins, ""]))
+    session.log(f"pinned {len(pins)} packages")
