@@ -88,7 +88,9 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def pin(session: nox.Session) -> None:
     """Write into constraints.txt what this environment has."""
-    frozen = subprocess.check_output([sys.executable, "-m", "pip", "freeze", "--all", "--exclude-editable"], text=True)
+    frozen = subprocess.check_output(
+        [sys.executable, "-m", "pip", "freeze", "--all", "--exclude-editable"], text=True
+    )
     pins = [line for line in frozen.splitlines() if "==" in line and line.split("==")[0] not in NOT_PINNED]
     first = "# What CI installs, version by version. Made by 'python -m nox -s pin'; never edited by hand."
     Path("constraints.txt").write_text("\n".join([first, *pins, ""]))
