@@ -1,6 +1,6 @@
 """A plug-in of pytest that runs the Python blocks of a Markdown file, one after the other, as one program.
 
-A block begins with three backticks and ``python``; ``<!-- skip: next -->`` above it leaves it out, and the text around
+A block begins with three backticks and ``python``; ``<!-- skip: next -->`` above it leaves it out, and the text near
 it says why. Each file has a home of its own; an ``om`` that it leaves open is closed at its end.
 """
 
@@ -43,6 +43,7 @@ def _close_page(namespace: dict[str, Any]) -> None:
 
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
+    path="..",
     patterns=["*.md"],
     setup=_open_page,
     teardown=_close_page,
