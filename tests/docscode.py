@@ -43,7 +43,7 @@ def _close_page(namespace: dict[str, Any]) -> None:
 
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
-    path="..",
+    path=str(Path(__file__).parents[1]),
     patterns=["*.md"],
     setup=_open_page,
     teardown=_close_page,
