@@ -16,9 +16,9 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
-from tests.isolation import seclude, secluded
+from tests.isolation import seclude
 
-__all__ = ["pytest_collect_file", "secluded"]
+__all__ = ["pytest_collect_file"]
 
 _CLEANUP = "cleanup of the page"
 
@@ -47,5 +47,4 @@ pytest_collect_file = Sybil(
     patterns=["*.md"],
     setup=_open_page,
     teardown=_close_page,
-    fixtures=["secluded"],
 ).pytest()
