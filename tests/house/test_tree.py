@@ -84,6 +84,17 @@ def test_fragments_of_the_changelog_have_a_form() -> None:
         assert not path.read_text().lstrip().startswith(("-", "*")), f"{path.name}: no list mark"
 
 
+def test_every_decision_note_is_listed_in_order() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(
+        r"^- \[(\d{4}): .+\]\((\d{4}-[a-z0-9-]+\.md)\)$", (folder / "README.md").read_text(), re.MULTILINE
+    )
+    assert [name for _, name in listed] == [path.name for path in tracked("docs/decisions/0*.md")]
+    for number, name in listed:
+        assert name.startswith(number)
+        assert (folder / name).read_text().startswith(f"# {number}: "), f"{name}: the title begins with the number"
+
+
 def _lines(name: str) -> list[str]:
     return [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
 
