@@ -1,0 +1,178 @@
+"""Blobs as files: written beside, then renamed into place; mapped into memory when they are large."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import re
+import secrets
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from omruntime.abc.store import BlobInfo, Buffer
+from omruntime.store.sqlite.creation import sync_directory
+from omruntime.store.sqlite.failures import file_failure
+
+__all__ = ["MAPPED", "BlobFiles"]
+
+MAPPED = 1 << 20
+"""From this size on, in bytes, a blob is mapped and not read."""
+
+_NAME = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,199}")
+_PIECE = 4 << 20
+_PARTIAL = "partial"
+
+
+class BlobFiles:
+    """The blobs below one directory, spread over 256 others."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._partial = root / _PARTIAL
+
+    def write(self, name: str, chunks: Iterable[Buffer], *, sync: bool) -> int:
+        """Write a blob whole or not at all and return its size."""
+        _check(name)
+        return self._write(chunks, lambda _digest: name, digest=False, sync=sync)[1]
+
+    def write_addressed(self, prefix: str, chunks: Iterable[Buffer], suffix: str, *, sync: bool) -> tuple[str, int]:
+        """Write a blob that is named ``<prefix><SHA-256 of the content><suffix>``, and return name and size."""
+        return self._write(chunks, lambda digest: prefix + digest + suffix, digest=True, sync=sync)
+
+    def _write(
+        self, chunks: Iterable[Buffer], name_by: Callable[[str], str], *, digest: bool, sync: bool
+    ) -> tuple[str, int]:
+        try:
+            draft = self._new_draft()
+            try:
+                size, hashed = _fill(draft, chunks, digest=digest, sync=sync)
+                name = name_by(hashed)
+                if not (digest and self.touch(name)):
+                    self._place(draft, name, sync=sync)
+                return name, size
+            finally:
+                draft.unlink(missing_ok=True)
+        except OSError as exc:
+            raise file_failure(exc, self._root) from exc
+
+    def _new_draft(self) -> Path:
+        self._partial.mkdir(parents=True, exist_ok=True)
+        return self._partial / f"{os.getpid()}-{secrets.token_hex(8)}"
+
+    def _place(self, draft: Path, name: str, *, sync: bool) -> None:
+        target = self._path(name)
+        try:
+            draft.rename(target)
+        except FileNotFoundError:
+            target.parent.mkdir(exist_ok=True)
+            if sync:
+                sync_directory(self._root)
+            draft.rename(target)
+        if sync:
+            sync_directory(target.parent)
+
+    def touch(self, name: str) -> bool:
+        """Make a blob young again; False when there is none."""
+        try:
+            os.utime(self._path(name))
+        except FileNotFoundError:
+            return False
+        except OSError as exc:
+            raise file_failure(exc, self._root) from exc
+        return True
+
+    def read(self, name: str) -> Buffer:
+        """Return the content; of a large blob as a private mapping, which can be written without harm."""
+        with self.open(name) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size < MAPPED:
+                return stream.read()
+            return memoryview(mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_COPY))
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a blob as a seekable stream."""
+        try:
+            return self._path(name).open("rb")
+        except FileNotFoundError:
+            raise
+        except OSError as exc:
+            raise file_failure(exc, self._root) from exc
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete blobs; missing ones are fine."""
+        for name in names:
+            try:
+                self._path(name).unlink(missing_ok=True)
+            except OSError as exc:
+                raise file_failure(exc, self._root) from exc
+
+    def list(self, prefix: str) -> Iterator[BlobInfo]:
+        """List the blobs whose name begins with ``prefix``."""
+        for directory in sorted(self._root.iterdir()):
+            if directory.name != _PARTIAL and directory.is_dir():
+                yield from _listed(directory, prefix)
+
+    def sweep(self, age: float) -> None:
+        """Remove what was never finished and is older than ``age`` seconds."""
+        if self._partial.is_dir():
+            self.remove_old(self._partial, "", age)
+
+    def remove_old(self, directory: Path, prefix: str, age: float) -> None:
+        """Remove the files of a directory that begin with ``prefix`` and are older than ``age`` seconds."""
+        for info in list(_listed(directory, prefix)):
+            if info.age >= age:
+                (directory / info.name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        _check(name)
+        return self._root / f"{zlib.crc32(name.encode()) & 0xFF:02x}" / name
+
+
+def _check(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a blob: 1 to 200 characters of a-z 0-9 . _ -, the first one no dot")
+
+
+def _fill(draft: Path, chunks: Iterable[Buffer], *, digest: bool, sync: bool) -> tuple[int, str]:
+    hashed = hashlib.sha256()
+    size = 0
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        for piece in _pieces(chunks):
+            if digest:
+                hashed.update(piece)
+            size += len(piece)
+            _write_all(descriptor, piece)
+        if sync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return size, hashed.hexdigest()
+
+
+def _pieces(chunks: Iterable[Buffer]) -> Iterator[memoryview]:
+    for chunk in chunks:
+        view = memoryview(chunk).cast("B")
+        for start in range(0, len(view), _PIECE):
+            yield view[start : start + _PIECE]
+
+
+def _write_all(descriptor: int, piece: memoryview) -> None:
+    while piece:
+        piece = piece[os.write(descriptor, piece) :]
+
+
+def _listed(directory: Path, prefix: str) -> Iterator[BlobInfo]:
+    now = time.time()
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith(prefix):
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                yield BlobInfo(entry.name, status.st_size, max(0.0, now - status.st_mtime))

@@ -1,0 +1,56 @@
+"""Stores by URL: the scheme picks the class, and what is printed of a URL shows no password."""
+
+from __future__ import annotations
+
+import re
+
+from omruntime.abc.store import Store
+from omruntime.errors import StoreUnavailable
+
+__all__ = ["mask", "open_store", "scheme_of"]
+
+_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#]*@")
+_SECRET_OPTION = re.compile(r"([?&;](?:[\w.-]*(?:password|passwd|pwd|token|secret|key))=)[^&;#]*", re.IGNORECASE)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_KNOWN = ("sqlite", "mongodb", "mongodb+srv")
+
+
+def mask(url: str) -> str:
+    """Return the URL with every password and secret option replaced by ``***``."""
+    return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
+
+
+def scheme_of(url: str) -> str:
+    """Return the scheme of a store's URL in lower case.
+
+    Raises:
+        StoreUnavailable: it has none.
+    """
+    match = _SCHEME.match(url)
+    if match is None:
+        raise StoreUnavailable(
+            f"{mask(url)!r} is not the URL of a store: write sqlite:///relative/path or sqlite:////absolute/path"
+        )
+    return match.group(1).lower()
+
+
+def open_store(url: str, *, create: bool = True) -> Store:
+    """Open the store at ``url``, made first where there is none and ``create`` is true.
+
+    Raises:
+        StoreUnavailable: nothing here opens URLs of this scheme, or the store cannot be opened.
+        VersionMismatch: the store was made by a newer version.
+    """
+    scheme = scheme_of(url)
+    if scheme == "sqlite":
+        from omruntime.store.sqlite import SqliteStore
+
+        return SqliteStore.open(url, create=create)
+    if scheme.startswith("mongodb"):
+        raise StoreUnavailable(
+            f"{mask(url)}: MongoDB stores need omruntime[mongo], and this version cannot open them yet; "
+            "use sqlite:///path on one machine"
+        )
+    raise StoreUnavailable(
+        f"{mask(url)}: no store of scheme {scheme!r}; there are: {', '.join(f'{each}://' for each in _KNOWN)}"
+    )
