@@ -1,0 +1,61 @@
+"""Estimators of the suite: small models that report to the log what is done to them, and wait at gates."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from omruntime_conformance.tasks import note, pass_gate
+
+__all__ = ["Chunked", "Mean", "fingerprint"]
+
+
+def fingerprint(values: Any) -> str:
+    """Return a digest of an array or frame, to compare by what two processes have seen."""
+    return hashlib.sha256(np.ascontiguousarray(values, dtype=float).tobytes()).hexdigest()[:16]
+
+
+class Mean:
+    """Predicts the mean of what it was fitted on; notes each call and waits at a gate where it has one."""
+
+    def __init__(self, log: str, gate: str = "") -> None:
+        self.log = log
+        self.gate = gate
+        self.mean: float | None = None
+
+    def fit(self, x: Any, y: Any, gate: str = "") -> Mean:
+        """Remember the mean of ``y``."""
+        note(self.log, "start", "fit")
+        if gate:
+            pass_gate(gate)
+        self.mean = float(np.mean(y))
+        return self
+
+    def predict(self, x: Any, gate: str = "") -> Any:
+        """Return the mean once for each row."""
+        note(self.log, "start", "predict")
+        if gate:
+            pass_gate(gate)
+        return np.full(len(x), self.mean)
+
+
+class Chunked:
+    """Notes each chunk it is given, and predicts the sum of each row."""
+
+    def __init__(self, log: str) -> None:
+        self.log = log
+        self.chunks: list[tuple[int, str, str]] = []
+
+    def partial_fit(self, x: Any, y: Any = None) -> Chunked:
+        """Remember size and digest of the chunk."""
+        chunk = (len(x), fingerprint(x), "" if y is None else fingerprint(y))
+        note(self.log, "chunk", "partial_fit", chunk=chunk)
+        self.chunks.append(chunk)
+        return self
+
+    def predict(self, x: Any) -> Any:
+        """Return the sum of each row."""
+        note(self.log, "chunk", "predict", rows=len(x))
+        return np.asarray(x, dtype=float).sum(axis=1)

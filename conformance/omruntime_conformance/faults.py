@@ -1,0 +1,56 @@
+"""Signals for the processes of tasks, and only for those that the suite's own log names."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+from omruntime_conformance.oracle import Log
+
+__all__ = ["Processes"]
+
+
+class Processes:
+    """Kills, stops and wakes the processes that run tasks."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def kill(self, pid: int) -> None:
+        """Kill the process as the kernel's memory killer does: SIGKILL, no notice.
+
+        Raises:
+            ValueError: the log does not name it, it runs on another machine, or it is the suite's own.
+        """
+        self._send(pid, signal.SIGKILL)
+
+    def stop(self, pid: int) -> None:
+        """Stop the process so that it does not notice; refuses what `kill` refuses."""
+        self._send(pid, signal.SIGSTOP)
+
+    def wake(self, pid: int) -> bool:
+        """Let a stopped process go on; False when somebody has ended it in the meantime."""
+        try:
+            self._send(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def alive(self, pid: int) -> bool:
+        """Tell whether the process, named in the log, is still there."""
+        try:
+            self._send(pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def _send(self, pid: int, number: int) -> None:
+        if pid in (os.getpid(), os.getppid()):
+            raise ValueError(f"process {pid} is the suite's own: tasks of this engine run inside of their client")
+        hosts = {entry.host for entry in self._log.entries() if entry.pid == pid}
+        if not hosts:
+            raise ValueError(f"no task has noted process {pid} in the log, so the suite does not touch it")
+        if hosts != {socket.gethostname()}:
+            raise ValueError(f"process {pid} runs on {', '.join(hosts)}, where the suite cannot send signals")
+        os.kill(pid, number)

@@ -1,0 +1,60 @@
+"""What the author of an engine writes: how to start the real thing, and faults that only the author can inject."""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import ClassVar, TypeAlias
+
+from omruntime import OmegaRuntime
+from omruntime.abc import WorkerInfo
+
+__all__ = ["Cluster", "Fault", "Harness"]
+
+Cluster: TypeAlias = str | OmegaRuntime
+"""The URL of an engine, or a runtime that is open; a URL without an address asks for a private engine each time."""
+
+
+class Fault(enum.Enum):
+    """A fault that the suite cannot inject itself; the value is the method of the harness that does."""
+
+    NODE = "kill_node"
+    BROKER = "restart_broker"
+
+
+class Harness(ABC):
+    """Starts the real engine for the suite.
+
+    `cluster` is all that an author must write. A fault whose method is not overridden is reported as not exercised.
+    """
+
+    backend: ClassVar[str]
+    """Name of the entry point; the suite loads the engine the way users do."""
+    patience: float = 1.0
+    """Factor on every deadline of the suite, for engines and machines that take longer."""
+    shared_dir: Path | None = None
+    """Directory that every worker and client of the cluster sees; unset, one in pytest's temporary directory."""
+
+    @abstractmethod
+    def cluster(self, workers: Mapping[str, int], env: Mapping[str, str]) -> AbstractContextManager[Cluster]:
+        """Start the engine for the time of a ``with`` block, and give its URL or an open runtime.
+
+        Args:
+            workers: slots per label set, like ``{'default': 2, 'gpu': 1}``.
+            env: environment variables for the workers.
+        """
+
+    def kill_node(self, worker: WorkerInfo) -> None:
+        """Kill the whole node of this worker as a power cut would."""
+        raise NotImplementedError
+
+    def restart_broker(self) -> None:
+        """Kill the broker or scheduler and start it again at the same address."""
+        raise NotImplementedError
+
+    def can_inject(self, fault: Fault) -> bool:
+        """Tell whether this harness injects the fault."""
+        return getattr(type(self), fault.value) is not getattr(Harness, fault.value)

@@ -1,0 +1,17 @@
+"""The rules of the contract, one module for each area; `omruntime_conformance.load_rules` imports them."""
+
+MODULES = (
+    "results",
+    "errors",
+    "retries",
+    "models",
+    "versions",
+    "scripts",
+    "data",
+    "security",
+    "secrecy",
+    "lifecycle",
+    "plugins",
+    "faults",
+)
+"""Names of the modules, in the order in which their rules run."""

@@ -1,0 +1,181 @@
+"""Models: every action gives what the estimator gives locally."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import SGDClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from omruntime import Metadata, virtualobj
+from omruntime_conformance.context import Context
+from omruntime_conformance.estimators import Chunked, fingerprint
+from omruntime_conformance.registry import rule
+from omruntime_conformance.tasks import note
+
+
+def _iris(ctx: Context) -> pd.DataFrame:
+    """Store the flowers as ``iris``, with the class in column ``y``."""
+    frame = load_iris(as_frame=True).frame.rename(columns={"target": "y"})
+    frame = frame.sample(frac=1.0, random_state=7).reset_index(drop=True)
+    frame.columns = [name.replace(" (cm)", "").replace(" ", "_") for name in frame.columns]
+    ctx.om.datasets.put(frame, "iris")
+    return frame
+
+
+@rule("MOD-001")
+def same_as_locally(ctx: Context) -> None:
+    """fit, then predict, gives exactly what the estimator gives locally, for data by name, by selector, as DataFrame, Series, ndarray and list."""  # noqa: E501
+    om, frame = ctx.om, _iris(ctx)
+    x, y = frame.drop(columns="y"), frame["y"]
+    om.datasets.put(x, "x")
+    om.datasets.put(y, "y")
+    forms: dict[str, tuple[Any, Any]] = {
+        "selector": ("iris[^y]", "iris[y]"),
+        "name": ("x", "y"),
+        "metadata": (om.datasets.metadata("x"), om.datasets.metadata("y")),
+        "frame": (x, y),
+        "array": (x.to_numpy(), y.to_numpy()),
+        "list": (x.to_numpy().tolist(), y.tolist()),
+    }
+    estimators = [DecisionTreeClassifier(random_state=1), SGDClassifier(random_state=1), GaussianNB()]
+    for estimator in estimators:
+        for form, (given_x, given_y) in forms.items():
+            local_x = x.to_numpy() if form in ("array", "list") else x
+            local = clone(estimator).fit(local_x, y)
+            name = f"{type(estimator).__name__}-{form}"
+            om.models.put(clone(estimator), name)
+            model = om.runtime.model(name)
+            assert isinstance(ctx.get(model.fit(given_x, given_y)), Metadata)
+            for method in ("predict", "predict_proba", "decision_function"):
+                if hasattr(local, method):
+                    remote = ctx.get(getattr(model, method)(given_x))
+                    np.testing.assert_array_equal(remote, getattr(local, method)(local_x), strict=True)
+            assert ctx.get(model.score(given_x, given_y)) == local.score(local_x, y)
+    _same_transforms(ctx, x, forms)
+
+
+def _same_transforms(ctx: Context, x: pd.DataFrame, forms: dict[str, tuple[Any, Any]]) -> None:
+    expected = StandardScaler().fit_transform(x)
+    for form, (given_x, _) in forms.items():
+        name = f"scaler-{form}"
+        ctx.om.models.put(StandardScaler(), name)
+        model = ctx.om.runtime.model(name)
+        np.testing.assert_array_equal(ctx.get(model.fit_transform(given_x)), expected, strict=True)
+        ctx.get(model.fit(given_x))
+        np.testing.assert_array_equal(ctx.get(model.transform(given_x)), expected, strict=True)
+
+
+@rule("MOD-004")
+def unfitted_raises_its_own_error(ctx: Context) -> None:
+    """Predict on an unfitted estimator raises the estimator's own error."""
+    frame = _iris(ctx)
+    ctx.om.models.put(GaussianNB(), "unfitted")
+    handle = ctx.om.runtime.model("unfitted").predict("iris[^y]")
+    assert "GaussianNB" in str(ctx.fails(handle, NotFittedError))
+    assert handle.status == "FAILURE"
+    ctx.fails(ctx.om.runtime.model("unfitted").predict(frame.drop(columns="y")), NotFittedError)
+
+
+@rule("MOD-005", rests_on=("MOD-001",))
+def values_stored_as_datasets(ctx: Context) -> None:
+    """RName stores the value as a dataset and returns its Metadata."""
+    om, frame = ctx.om, _iris(ctx)
+    x, y = frame.drop(columns="y"), frame["y"]
+    local = GaussianNB().fit(x, y)
+    om.models.put(local, "nb")
+    for method in ("predict", "predict_proba"):
+        name = f"stored/{method}"
+        meta = ctx.get(getattr(om.runtime.model("nb"), method)("iris[^y]", rName=name))
+        assert isinstance(meta, Metadata)
+        assert meta.name == name
+        assert om.datasets.exists(name)
+        np.testing.assert_array_equal(np.asarray(om.datasets.get(name)).squeeze(), getattr(local, method)(x))
+    # A second run under the same name replaces the rows and adds none.
+    ctx.get(om.runtime.model("nb").predict("iris[^y]", rName="stored/predict"))
+    assert len(om.datasets.get("stored/predict")) == len(x)
+
+
+@rule("MOD-006", rests_on=("MOD-001",))
+def chunks_in_order(ctx: Context) -> None:
+    """Chunked data (`d#`) gives the predictions of all chunks in order, and partial_fit sees every chunk once."""
+    om, frame = ctx.om, _iris(ctx)
+    x, y = frame.drop(columns="y"), frame["y"]
+    sizes = [40, 40, 40, 30]
+    starts = [0, 40, 80, 120]
+    om.models.put(Chunked(str(ctx.log)), "chunked")
+    model = om.runtime.model("chunked")
+    chunked_x, chunked_y = "iris[^y]#iterchunks:chunksize=40", "iris[y]#iterchunks:chunksize=40"
+    ctx.get(model.partial_fit(chunked_x, chunked_y))
+    expected = [
+        (size, fingerprint(x.iloc[at : at + size]), fingerprint(y.iloc[at : at + size]))
+        for at, size in zip(starts, sizes, strict=True)
+    ]
+    assert [tuple(entry.data["chunk"]) for entry in ctx.log.entries("chunk", "partial_fit")] == expected
+    assert om.models.get("chunked").chunks == expected
+
+    predicted = ctx.get(model.predict(chunked_x))
+    np.testing.assert_array_equal(predicted, x.to_numpy().sum(axis=1))
+    assert [entry.data["rows"] for entry in ctx.log.entries("chunk", "predict")] == sizes
+    np.testing.assert_array_equal(ctx.get(model.predict("iris[^y]#")), x.to_numpy().sum(axis=1))
+
+
+@rule("MOD-007")
+def keyword_arguments_arrive(ctx: Context) -> None:
+    """Keyword arguments reach the estimator's method."""
+    om, frame = ctx.om, _iris(ctx)
+    x, y = frame.drop(columns="y"), frame["y"]
+    weights = np.where(y == 1, 50.0, 0.01)
+    stump = DecisionTreeClassifier(max_depth=1, random_state=1)
+    local = clone(stump).fit(x, y, sample_weight=weights)
+    plain = clone(stump).fit(x, y)
+    assert not np.array_equal(local.predict_proba(x), plain.predict_proba(x)), "these weights would prove nothing"
+    om.models.put(clone(stump), "stump")
+    model = om.runtime.model("stump")
+    ctx.get(model.fit("iris[^y]", "iris[y]", sample_weight=weights))
+    np.testing.assert_array_equal(ctx.get(model.predict_proba("iris[^y]")), local.predict_proba(x), strict=True)
+    score = ctx.get(model.score("iris[^y]", "iris[y]", sample_weight=weights))
+    assert score == local.score(x, y, sample_weight=weights)
+    unknown = model.predict("iris[^y]", no_such_option=1)
+    assert "no_such_option" in str(ctx.fails(unknown, TypeError))
+
+
+@virtualobj
+def _witness(
+    data: Any = None, method: str = "", meta: Any = None, store: Any = None, log: str = "", extra: Any = None
+) -> Any:
+    """Note what came in, and return its shape."""
+    import numpy as np
+
+    parts = list(data) if isinstance(data, tuple | list) and method in ("fit", "score", "reduce") else [data]
+    shapes = [list(np.shape(part)) for part in parts]
+    note(log, "start", method, shapes=shapes, meta=meta.name, tuple=isinstance(data, tuple), extra=extra)
+    return {"method": method, "shapes": shapes, "stored": store is not None and store.exists(meta.name)}
+
+
+@rule("MOD-009")
+def virtualobj_models(ctx: Context) -> None:
+    """A @virtualobj model gets data, method and meta for predict, fit, score, reduce."""
+    om, _ = ctx.om, _iris(ctx)
+    om.models.put(_witness, "witness")
+    model = om.runtime.model("witness")
+    log = str(ctx.log)
+    seen = ctx.get(model.predict("iris[^y]", log=log, extra=1))
+    assert seen == {"method": "predict", "shapes": [[150, 4]], "stored": True}
+    ctx.get(model.fit("iris[^y]", "iris[y]", log=log, extra=2))
+    assert ctx.get(model.score("iris[^y]", "iris[y]", log=log))["shapes"] == [[150, 4], [150]]
+    ctx.get(model.reduce([[1.0], [2.0], [3.0]], log=log))
+    noted = {entry.name: entry.data for entry in ctx.log.starts()}
+    assert list(noted) == ["predict", "fit", "score", "reduce"]
+    assert {data["meta"] for data in noted.values()} == {"witness"}
+    assert noted["fit"]["shapes"] == [[150, 4], [150]]
+    assert noted["fit"]["tuple"]
+    assert noted["fit"]["extra"] == 2
+    assert noted["reduce"]["shapes"] == [[1], [1], [1]]

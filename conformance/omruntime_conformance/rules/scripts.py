@@ -1,0 +1,208 @@
+"""Scripts: packages and functions, their arguments, their modules, and what they leave behind."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from omruntime.errors import PackageError
+from omruntime_conformance.context import Context
+from omruntime_conformance.registry import rule
+from omruntime_conformance.tasks import held, snapshot
+
+_RETURNS_ARGUMENTS = """
+def run(*args, **kwargs):
+    return {"args": list(args), "kwargs": kwargs}
+"""
+
+
+@rule("SCR-001")
+def exactly_the_arguments(ctx: Context) -> None:
+    """run() of a package gets exactly the arguments given and returns the envelope of section 3."""
+    ctx.om.scripts.put(ctx.package("plain", {"__init__.py": _RETURNS_ARGUMENTS}), "plain")
+    script = ctx.om.runtime.script("plain")
+    for args, kwargs in (
+        ((), {}),
+        ((1, "two", None, [3.0]), {"day": "2026-11-20", "name": "n", "script": "s"}),
+        (({"nested": (1, 2)},), {"data": [1], "method": "m", "label": "x", "timeout": 3}),
+    ):
+        envelope = ctx.get(script.run(*args, **kwargs))
+        assert set(envelope) == {"script", "args", "kwargs", "result", "runtime", "started", "ended"}
+        assert envelope["result"] == {"args": list(args), "kwargs": kwargs}
+        assert envelope["script"] == "plain"
+        assert list(envelope["args"]) == list(args)
+        assert envelope["kwargs"] == kwargs
+        assert type(envelope["runtime"]) is int
+        assert envelope["runtime"] >= 0
+        started, ended = (datetime.fromisoformat(envelope[key]) for key in ("started", "ended"))
+        assert started.utcoffset() == ended.utcoffset() == timedelta(0)
+        assert started <= ended
+
+
+_VERSIONED = """
+from omruntime_conformance.tasks import note, pass_gate
+
+def run(log, gate):
+    note(log, "start", "versioned")
+    pass_gate(gate)
+    from versioned.version import VERSION
+    return VERSION
+"""
+
+
+@rule("SCR-002")
+def new_package_at_once(ctx: Context) -> None:
+    """A package put again is what the next run uses, on every worker, without a restart."""
+    seen = []
+    for version in ("one", "two", "three"):
+        files = {"__init__.py": _VERSIONED, "version.py": f"VERSION = {version!r}\n"}
+        ctx.om.scripts.put(ctx.package("versioned", files), "versioned")
+        seen.append(_run_on_every_worker(ctx, version))
+    assert seen[0] == seen[1] == seen[2], "workers were restarted"
+
+
+def _run_on_every_worker(ctx: Context, version: str) -> set[int]:
+    slots = sum(ctx.rule.workers.values())
+    before = len(ctx.log.starts("versioned"))
+    gate = ctx.gate(version)
+    script = ctx.om.runtime.script("versioned")
+    handles = [script.run(log=str(ctx.log), gate=str(gate)) for _ in range(slots)]
+    pids = {entry.pid for entry in ctx.log.wait("start", "versioned", before + slots)[before:]}
+    gate.open()
+    assert [ctx.value(handle) for handle in handles] == [version] * slots
+    assert len(pids) == slots
+    return pids
+
+
+_HOSTILE = """
+import os
+import sys
+from pathlib import Path
+
+from hostile.inner.deep import WORD
+
+def run(where):
+    import hostile.inner.late
+    text = Path(__file__).with_name("words.txt").read_text()
+    os.chdir(where)
+    sys.path.insert(0, where)
+    sys.path.append(where + "/end")
+    os.environ["HOSTILE"] = "yes"
+    sys.modules["left_behind"] = sys
+    return [WORD, hostile.inner.late.WORD, text]
+"""
+
+
+@rule("SCR-003", workers={"default": 1})
+def worker_as_before(ctx: Context) -> None:
+    """Modules and data files inside the package are found; sys.path, the working directory and sys.modules of the worker are as before."""  # noqa: E501
+    files = {
+        "__init__.py": _HOSTILE,
+        "words.txt": "from a file",
+        "inner/__init__.py": "",
+        "inner/deep.py": "WORD = 'deep'\n",
+        "inner/late.py": "WORD = 'late'\n",
+    }
+    ctx.om.scripts.put(ctx.package("hostile", files), "hostile")
+    look = ctx.deploy(snapshot)
+    before = ctx.value(look.run(log=str(ctx.log)))
+    for _ in range(2):
+        envelope = ctx.get(ctx.om.runtime.script("hostile").run(str(ctx.place)))
+        assert envelope["result"] == ["deep", "late", "from a file"]
+        after = ctx.value(look.run(log=str(ctx.log)))
+        assert after["path"] == before["path"]
+        assert after["cwd"] == before["cwd"]
+        left = [name for name in after["modules"] if name.partition(".")[0] in ("hostile", "left_behind")]
+        assert not left
+
+
+_USES_OM = """
+def run(dataset, log, om=None):
+    frame = om.datasets.get(dataset)
+    frame["double"] = frame["x"] * 2
+    om.datasets.put(frame, "doubled")
+    om.models.put({"rows": len(frame)}, "summary")
+    handle = om.runtime.script("held").run("from a script", log=log, name="child")
+    return [handle.id, om.datasets.list("doub*")]
+"""
+
+
+@rule("SCR-004")
+def scripts_use_om(ctx: Context) -> None:
+    """A script can use `om`: read and write stores, submit more tasks."""
+    import pandas as pd
+
+    om = ctx.om
+    ctx.deploy(held)
+    om.datasets.put(pd.DataFrame({"x": [1, 2, 3]}), "numbers")
+    om.scripts.put(ctx.package("uses_om", {"__init__.py": _USES_OM}), "uses_om")
+    envelope = ctx.get(om.runtime.script("uses_om").run("numbers", str(ctx.log)))
+    child, listed = envelope["result"]
+    assert "om" not in envelope["kwargs"]
+    assert listed == ["doubled"]
+    assert om.datasets.get("doubled")["double"].tolist() == [2, 4, 6]
+    assert om.models.get("summary") == {"rows": 3}
+    assert ctx.value(om.runtime.result(child)) == "from a script"
+    assert len(ctx.log.starts("child")) == 1
+
+
+@rule("SCR-005")
+def broken_packages_say_so(ctx: Context) -> None:
+    """A package without run(), or that fails to import, fails with an error that says so."""
+    cases = {
+        "without_run": ("def start():\n    return 1\n", "run"),
+        "no_function": ("run = 5\n", "run"),
+        "no_import": ("import no_such_module_anywhere\n\ndef run():\n    return 1\n", "no_such_module_anywhere"),
+        "bad_syntax": ("def run(:\n", "bad_syntax"),
+        "raises": ("raise ValueError('broken at import')\n", "broken at import"),
+    }
+    for name, (source, word) in cases.items():
+        ctx.om.scripts.put(ctx.package(name, {"__init__.py": source}), name)
+        handle = ctx.om.runtime.script(name).run()
+        error = ctx.fails(handle, PackageError)
+        assert name in str(error)
+        assert word in str(error)
+        assert handle.status == "FAILURE"
+
+
+@rule("SCR-007")
+def client_script_needs_no_guard(ctx: Context) -> None:
+    """A client script needs no `__main__` guard, and its module is never imported by a worker."""
+    client = ctx.subprocess(
+        """
+        import os
+        from omruntime_conformance.tasks import note
+
+        note(argv[0], "imported", "client")
+
+        class Special(Exception):
+            pass
+
+        def helper(value):
+            return value + 1
+
+        @virtualobj
+        def task(data=None, log=""):
+            note(log, "start", "task")
+            if data is None:
+                raise Special("of this script", 5)
+            return helper(data)
+
+        om = Omega()
+        om.scripts.put(task, "task")
+        script = om.runtime.script("task")
+        handles = [script.run(number, log=argv[0]) for number in range(4)]
+        answer([handle.get(timeout=60)["result"] for handle in handles])
+        try:
+            script.run(log=argv[0]).get(timeout=60)
+        except Special as exc:
+            answer(["caught", *exc.args])
+        om.close()
+        """,
+        ctx.log,
+    )
+    assert client.answer(1) == [1, 2, 3, 4]
+    assert client.answer(2) == ["caught", "of this script", 5]
+    client.exit()
+    imports = ctx.log.entries("imported")
+    assert [entry.pid for entry in imports] == [client.pid], "a worker has imported the script"
+    assert client.pid not in {entry.pid for entry in ctx.log.starts()}

@@ -1,0 +1,153 @@
+"""The class that an author derives from: every rule becomes a test, and none can be overridden."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from omruntime.abc import Capability
+from omruntime_conformance.clusters import Clusters
+from omruntime_conformance.context import Context, NotExercised
+from omruntime_conformance.failure import explain_context, explain_failure
+from omruntime_conformance.harness import Harness
+from omruntime_conformance.registry import REGISTRY, Body, Rule, load_rules
+
+__all__ = ["KnownFailure", "RuntimeConformance"]
+
+_HIDING_MARKS = ("skip", "skipif", "xfail")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFailure:
+    """A rule that is known to fail, strictly: when it passes, or fails in another way, that is a failure.
+
+    Args:
+        url: where the problem is discussed.
+        raises: the exception that the rule ends with.
+    """
+
+    url: str
+    raises: type[BaseException] | tuple[type[BaseException], ...]
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("https://", "http://")):
+            raise ValueError(f"a known failure needs a link to where it is discussed, not {self.url!r}")
+
+
+class RuntimeConformance:
+    """Runs every rule of the suite on one engine.
+
+    A subclass states its `harness` and may list `known_failures`; nothing else of it can change what is tested.
+    """
+
+    harness: ClassVar[type[Harness]]
+    """The class that starts the engine."""
+    known_failures: ClassVar[Mapping[str, KnownFailure]] = {}
+    """Rule id to what is known about its failure."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _check_sealed(cls)
+        load_rules()
+        unknown = sorted(set(cls.known_failures) - set(REGISTRY.rules))
+        if unknown:
+            raise TypeError(
+                f"{cls.__name__}.known_failures names {', '.join(unknown)}, which are no rules of the suite"
+            )
+        for id, known in cls.known_failures.items():
+            if not isinstance(known, KnownFailure):
+                raise TypeError(f"{cls.__name__}.known_failures[{id!r}] must be a KnownFailure(url, raises=...)")
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Make one test of each rule."""
+        cls = type(self)
+        _check_sealed(cls)
+        _check_marks(cls, metafunc.definition)
+        metafunc.parametrize(
+            "rule", [pytest.param(each, id=str(each), marks=_marks(cls, each)) for each in REGISTRY.in_order()]
+        )
+
+    def test_rule(
+        self, rule: Rule, conformance_clusters: Clusters, tmp_path: Path, request: pytest.FixtureRequest
+    ) -> None:
+        """Run one rule on the cluster it asks for."""
+        _check_exercisable(rule, conformance_clusters)
+        try:
+            _run(rule, conformance_clusters, tmp_path)
+        except pytest.skip.Exception:
+            raise
+        except BaseException as exc:
+            if rule.id not in self.known_failures:
+                conformance_clusters.failed.add(rule.id)
+            explain_failure(exc, rule, conformance_clusters.harness.backend, request.node.nodeid)
+            raise
+
+
+_SEALED = ("pytest_generate_tests", "pytestmark")
+
+
+def _check_sealed(cls: type) -> None:
+    for base in cls.__mro__:
+        if base in (RuntimeConformance, object):
+            continue
+        shadowed = [name for name in vars(base) if name.startswith("test") or name in _SEALED]
+        if shadowed:
+            raise TypeError(
+                f"{base.__name__} defines {', '.join(shadowed)}: rules are not overridden; "
+                "list a rule that fails in known_failures, with a link"
+            )
+    harness = getattr(cls, "harness", None)
+    if not (isinstance(harness, type) and issubclass(harness, Harness) and getattr(harness, "backend", "")):
+        raise TypeError(f"{cls.__name__}.harness must be a subclass of Harness that names its backend")
+
+
+def _check_marks(cls: type, definition: pytest.Item) -> None:
+    hiding = sorted({mark.name for mark in definition.iter_markers() if mark.name in _HIDING_MARKS})
+    if hiding:
+        raise TypeError(
+            f"{cls.__name__} is marked {', '.join(hiding)}: rules are not hidden; list one in known_failures"
+        )
+
+
+def _marks(cls: type[RuntimeConformance], rule: Rule) -> list[pytest.MarkDecorator]:
+    known = cls.known_failures.get(rule.id)
+    return [pytest.mark.xfail(strict=True, raises=known.raises, reason=known.url)] if known else []
+
+
+def _check_exercisable(rule: Rule, clusters: Clusters) -> None:
+    broken = [id for id in rule.rests_on if id in clusters.failed]
+    if broken:
+        clusters.failed.add(rule.id)
+        pytest.skip(f"blocked by {', '.join(broken)}")
+    missing = [fault.name for fault in rule.faults if not clusters.harness.can_inject(fault)]
+    if missing:
+        pytest.skip(f"not exercised: the harness injects no {', '.join(missing)} fault")
+
+
+def _run(rule: Rule, clusters: Clusters, place: Path) -> None:
+    shared = clusters.harness.shared_dir
+    with clusters.of(rule) as cluster:
+        place = shared / place.name if shared else place
+        ctx = Context(rule, clusters.harness, cluster, clusters.auth, clusters.env, place)
+        try:
+            body = _chosen_body(rule, ctx.capabilities)
+            body(ctx)
+        except NotExercised as reason:
+            pytest.skip(f"not exercised: {reason}")
+        except BaseException as exc:
+            explain_context(exc, ctx)
+            raise
+        finally:
+            ctx.close()
+
+
+def _chosen_body(rule: Rule, declared: frozenset[Capability]) -> Body:
+    if rule.without in declared:
+        raise NotExercised(f"the engine declares {rule.without.name}, for which another rule holds")
+    if rule.refusal is not None and rule.capability not in declared:
+        return rule.refusal
+    return rule.body
