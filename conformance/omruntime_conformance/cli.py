@@ -36,12 +36,9 @@ def _list() -> int:
 def _explain(id: str) -> int:
     rules = load_rules()
     if id not in rules:
-        near = [known for known in rules if known.startswith(id[:3])] or sorted(
-            {each.area for each in rules.values()}
-        )
-        sys.stderr.write(
-            f"there is no rule {id!r}; there are {', '.join(near)}; 'omruntime-conformance list' has all\n"
-        )
+        near = [each for each in rules if each.startswith(id[:3])] or sorted({rule.area for rule in rules.values()})
+        known = ", ".join(near)
+        sys.stderr.write(f"there is no rule {id!r}; there are {known}; 'omruntime-conformance list' has all\n")
         return 2
     sys.stdout.write(_explanation(rules[id]))
     return 0

@@ -182,7 +182,7 @@ class Context:
             except UnsupportedCapability:
                 return
         raise AssertionError(
-            f"the engine does not declare {capability.name} but did not refuse the call: declare the capability, or raise"
+            f"the engine does not declare {capability.name} but did not refuse the call: declare it, or raise"
         )
 
     # -- other processes

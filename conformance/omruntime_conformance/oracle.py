@@ -1,6 +1,6 @@
 """The suite's own record of what ran where and in which order; rules judge by it, never by what an engine says.
 
-Tasks append lines to one file, in a directory that lies outside of store and engine and is passed to them as an argument.
+Tasks append lines to one file, in a directory outside of store and engine that is passed to them as an argument.
 A line is one ``write`` to a file that is open for appending, so the order of lines is the order of events.
 """
 

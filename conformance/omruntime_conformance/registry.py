@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -45,7 +45,7 @@ class Rule:
     """Proves that an engine which does not declare the capability refuses the call."""
     without: Capability | None = None
     """The rule holds only where this capability is not declared; another rule takes its place where it is."""
-    workers: Mapping[str, int] = _TWO_WORKERS
+    workers: Mapping[str, int] = field(default_factory=lambda: _TWO_WORKERS)
     """Slots for each label set that its cluster must have."""
     own_cluster: bool = False
     """The rule breaks the cluster it runs on, so it gets one that nobody else uses."""
@@ -83,7 +83,7 @@ class Registry:
         """Register a function as the rule ``id``; the first line of its docstring is the sentence of the contract.
 
         Raises:
-            ValueError: the id is taken or is none, there is no sentence, or capability and refusal do not go together.
+            ValueError: the id is taken or is none, there is no sentence, or a capability without a refusal.
         """
         if not _ID.fullmatch(id):
             raise ValueError(f"{id!r} is no rule id: three capitals, a dash, three digits, like 'CAN-004'")
@@ -92,9 +92,7 @@ class Registry:
 
         def register(body: Body) -> Body:
             if id in self._rules:
-                raise ValueError(
-                    f"{id} is already the rule {self._rules[id].name}; an id is used once and never again"
-                )
+                raise ValueError(f"{id} is already the rule {self._rules[id].name}; ids are used once")
             name = body.__name__
             sentence, text = _docstring(id, body)
             self._rules[id] = Rule(

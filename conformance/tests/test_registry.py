@@ -31,7 +31,7 @@ def wordless(ctx: Context) -> None:
 
 
 def half_said(ctx: Context) -> None:
-    """It holds"""
+    """It holds"""  # noqa: D415
 
 
 def test_no_rule_has_gone() -> None:

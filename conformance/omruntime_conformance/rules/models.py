@@ -75,7 +75,7 @@ def _same_transforms(ctx: Context, x: pd.DataFrame, forms: dict[str, tuple[Any, 
 
 @rule("MOD-004")
 def unfitted_raises_its_own_error(ctx: Context) -> None:
-    """Predict on an unfitted estimator raises the estimator's own error."""
+    """predict on an unfitted estimator raises the estimator's own error."""  # noqa: D403
     frame = _iris(ctx)
     ctx.om.models.put(GaussianNB(), "unfitted")
     handle = ctx.om.runtime.model("unfitted").predict("iris[^y]")
@@ -86,7 +86,7 @@ def unfitted_raises_its_own_error(ctx: Context) -> None:
 
 @rule("MOD-005", rests_on=("MOD-001",))
 def values_stored_as_datasets(ctx: Context) -> None:
-    """RName stores the value as a dataset and returns its Metadata."""
+    """rName stores the value as a dataset and returns its Metadata."""  # noqa: D403
     om, frame = ctx.om, _iris(ctx)
     x, y = frame.drop(columns="y"), frame["y"]
     local = GaussianNB().fit(x, y)

@@ -22,7 +22,7 @@ def _store(ctx: Context) -> pd.DataFrame:
 
 @rule("MOD-002")
 def fit_adds_a_version(ctx: Context) -> None:
-    """Fit adds a version and records the datasets it was fitted on; the version before it can still be used."""
+    """fit adds a version and records the datasets it was fitted on; the version before it can still be used."""  # noqa: D403
     _store(ctx)
     om, model = ctx.om, ctx.om.runtime.model("mean")
     before = len(om.models.revisions("mean"))
