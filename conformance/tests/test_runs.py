@@ -1,0 +1,146 @@
+"""What a run of the suite reports, on rules made for it and a real engine."""
+
+from __future__ import annotations
+
+import pytest
+
+RULES = '''
+from omruntime.abc import Capability
+from omruntime_conformance import Fault, KnownFailure, RuntimeConformance, rule
+from omruntime_conformance.local import LocalHarness
+from omruntime_conformance.tasks import note
+
+
+def is_refused(ctx):
+    ctx.refuses(refuse, Capability.DETACHED)
+
+def works_anyway(ctx):
+    ctx.refuses(lambda: None, Capability.DETACHED)
+
+def refuse():
+    from omruntime.errors import UnsupportedCapability
+    raise UnsupportedCapability("not here")
+
+@rule("TST-001")
+def passes(ctx):
+    """It passes."""
+
+@rule("TST-002")
+def fails(ctx):
+    """It does not hold.
+
+    Look at the moon.
+    """
+    note(str(ctx.log), "start", "a task")
+    assert [1, 2] == [1, 3]
+
+@rule("TST-003", rests_on=("TST-002",))
+def stands_on_sand(ctx):
+    """It rests on what does not hold."""
+
+@rule("TST-004", faults=(Fault.NODE,))
+def needs_a_hook(ctx):
+    """It needs the author's help."""
+
+@rule("TST-005", capability=Capability.DETACHED, refusal=is_refused)
+def not_declared(ctx):
+    """It is refused."""
+    raise AssertionError("the rule ran although the capability is not declared")
+
+@rule("TST-006", capability=Capability.DETACHED, refusal=works_anyway)
+def not_declared_but_works(ctx):
+    """It works anyway."""
+
+@rule("TST-007")
+def known(ctx):
+    """It fails as is known."""
+    raise TimeoutError
+
+@rule("TST-008")
+def mended(ctx):
+    """It passes although it is known to fail."""
+
+@rule("TST-009")
+def otherwise(ctx):
+    """It fails in another way than is known."""
+    raise KeyError
+
+@rule("TST-010", without=Capability.CANCEL_RUNNING)
+def replaced(ctx):
+    """It holds only without a capability that is there."""
+
+@rule("TST-011", own_cluster=True)
+def alone(ctx):
+    """It has a cluster of its own."""
+
+WE_KNOW = KnownFailure("https://example.org/12", raises=TimeoutError)
+
+class TestMine(RuntimeConformance):
+    harness = LocalHarness
+    known_failures = {"TST-007": WE_KNOW, "TST-008": WE_KNOW, "TST-009": WE_KNOW}
+'''
+
+
+@pytest.mark.timeout(110)
+def test_every_kind_of_outcome(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_mine=RULES)
+    result = pytester.runpytest_subprocess("-k", "TST-", "-v", "-rA", "-W", "error")
+    result.assert_outcomes(passed=3, failed=4, skipped=3, xfailed=1, deselected=None)
+    lines = result.stdout
+    for name in ("TST-001-passes", "TST-005-not_declared", "TST-011-alone"):
+        lines.fnmatch_lines([f"PASSED test_mine.py::TestMine::test_rule?{name}?"])
+    lines.fnmatch_lines(["*blocked by TST-002*"])
+    lines.fnmatch_lines(["*not exercised: the harness injects no NODE fault*"])
+    lines.fnmatch_lines(["*not exercised: the engine declares CANCEL_RUNNING, for which another rule holds*"])
+    lines.fnmatch_lines(["*does not declare DETACHED but did not refuse the call*"])
+    lines.fnmatch_lines(["XFAIL *TST-007-known* https://example.org/12"])
+    lines.fnmatch_lines(["*XPASS(strict)*https://example.org/12*"])
+
+
+@pytest.mark.timeout(110)
+def test_a_failure_teaches(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_mine=RULES)
+    result = pytester.runpytest_subprocess("-k", "TST-002")
+    result.stdout.fnmatch_lines(
+        [
+            "*assert ?1, 2? == ?1, 3?*",
+            "*log      what the tasks noted, in order*",
+            "*a task start*",
+            "*rule     TST-002: It does not hold.*",
+            "*Look at the moon.*",
+            "*backend  local*",
+            "*docs     docs/contract.md#tst-002*",
+            "*again    pytest 'test_mine.py::TestMine::test_rule?TST-002-fails?'*",
+        ]
+    )
+
+
+HIDING = """
+import pytest
+from omruntime_conformance import RuntimeConformance
+from omruntime_conformance.local import LocalHarness
+
+@pytest.mark.skip
+class TestMine(RuntimeConformance):
+    harness = LocalHarness
+"""
+
+
+def test_rules_are_not_skipped_by_a_mark(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_mine=HIDING)
+    result = pytester.runpytest_subprocess()
+    assert result.ret != pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["*TestMine is marked skip: rules are not hidden*"])
+
+
+def test_rules_explain_their_asserts(pytester: pytest.Pytester) -> None:
+    # Not a test module: without the plug-in pytest would leave its asserts alone.
+    pytester.makepyfile(
+        test_mine="""
+        def test_rewritten():
+            from omruntime_conformance import load_rules
+            body = next(iter(load_rules().values())).body
+            assert "@pytest_ar" in body.__globals__
+        """
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
