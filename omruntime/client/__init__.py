@@ -1,0 +1,1 @@
+"""What users hold: Omega, runtimes, proxies, results."""

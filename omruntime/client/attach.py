@@ -1,0 +1,23 @@
+"""Sessions for handles that arrive from another process: one for each store, opened when the first one arrives."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+
+from omruntime.client.session import Session
+
+__all__ = ["attached_session"]
+
+_lock = threading.Lock()
+_sessions: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
+
+
+def attached_session(url: str) -> Session:
+    """Return the session of a store that handles hold on to; it closes when the last of them goes."""
+    with _lock:
+        session = _sessions.get(url)
+        if session is None or session.closed:
+            session = Session(url, None, None)
+            _sessions[url] = session
+        return session

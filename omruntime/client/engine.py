@@ -1,0 +1,143 @@
+"""A runtime's engine: opened at first use or at once, shared by all views of the runtime, closed by its last owner."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from omruntime.abc import Backend, Capability
+from omruntime.auth import Auth, default_auth
+from omruntime.errors import RuntimeClosed, UnsupportedCapability
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """The backend of a runtime, with those who own it.
+
+    Args:
+        opener: opens the backend with the keys.
+        auth: the runtime's keys, None for the configured ones.
+        address: URL of the engine without credentials.
+    """
+
+    def __init__(self, opener: Callable[[Auth], Backend], auth: Auth | None, address: str) -> None:
+        self._opener = opener
+        self._auth = auth
+        self._lock = threading.RLock()
+        self._backend: Backend | None = None
+        self._owners: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._draining: threading.Thread | None = None
+        self._pid = os.getpid()
+        self.address = address
+        self.closed = False
+
+    @property
+    def auth(self) -> Auth:
+        """The keys that calls are signed with."""
+        with self._lock:
+            if self._auth is None:
+                self._auth = default_auth()
+            return self._auth
+
+    @property
+    def backend(self) -> Backend:
+        """The opened backend.
+
+        Raises:
+            RuntimeClosed: the runtime was closed.
+            BackendUnavailable: it cannot be opened.
+        """
+        if self._backend is None or self.closed:
+            with self._lock:
+                if self.closed:
+                    raise RuntimeClosed("this runtime is closed; make a new one and assign it: om.runtime = ...")
+                if self._pid != os.getpid():
+                    raise RuntimeClosed("this runtime belongs to the parent of this forked process; make a new Omega here")
+                if self._backend is None:
+                    self._backend = self._opener(self.auth)
+                    _open.add(self)
+        return self._backend
+
+    def connect(self) -> None:
+        """Open the backend now, so that errors come here and its workers are live."""
+        assert self.backend is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the backend has been opened and not closed."""
+        return self._backend is not None and not self.closed
+
+    def need(self, capability: Capability, what: str) -> None:
+        """Refuse what the engine cannot do.
+
+        Raises:
+            UnsupportedCapability: it cannot.
+        """
+        backend = self.backend
+        if capability not in backend.capabilities:
+            raise UnsupportedCapability(
+                f"{what} needs the capability {capability.name} ({capability.value}), which the engine "
+                f"{backend.name!r} does not have; nothing was submitted",
+                capability=capability.name,
+            )
+
+    def add_owner(self, owner: object) -> None:
+        """Keep the engine open for this owner."""
+        with self._lock:
+            self._owners.add(owner)
+
+    def remove_owner(self, owner: object, *, wait: bool, background: bool = False) -> None:
+        """Close the engine if this was its last owner.
+
+        Args:
+            owner: who does not need it any more.
+            wait: let open tasks finish.
+            background: return at once; they finish meanwhile.
+        """
+        with self._lock:
+            self._owners.discard(owner)
+            if self._owners:
+                return
+        if not background:
+            self.close(wait)
+            return
+        self._draining = threading.Thread(target=self.close, args=(wait,), name="omruntime-drain", daemon=True)
+        self._draining.start()
+
+    def close(self, wait: bool = True) -> None:
+        """Close the backend; a second call does nothing."""
+        with self._lock:
+            backend = self._backend if not self.closed and self._pid == os.getpid() else None
+            self.closed = True
+        if backend is not None:
+            stop = getattr(backend, "close_now", None)
+            if wait or stop is None:
+                backend.close()
+            else:
+                stop()
+        _open.discard(self)
+
+    def join(self) -> None:
+        """Wait until a close in the background is through."""
+        if self._draining is not None:
+            self._draining.join()
+
+
+_open: set[Engine] = set()
+"""Engines that are open: kept here, so that the exit of the interpreter waits for their tasks."""
+
+
+@atexit.register
+def _close_all() -> None:
+    """Wait for open tasks as an Executor does; an interrupt stops waiting."""
+    for engine in list(_open):
+        try:
+            engine.close()
+            engine.join()
+        except KeyboardInterrupt:
+            engine.close(wait=False)

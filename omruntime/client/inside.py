@@ -1,0 +1,56 @@
+"""The Omega of a running task: the same stores, and a runtime whose calls go through the task's host."""
+
+from __future__ import annotations
+
+from omruntime.abc import Backend, Call, Capability, WorkerInfo
+from omruntime.auth import Auth
+from omruntime.client.engine import Engine
+from omruntime.client.omega import Omega
+from omruntime.client.runtime import OmegaRuntime
+from omruntime.client.session import Session
+from omruntime.worker.link import HostLink
+from omruntime.worker.sites import Site
+
+__all__ = ["open_inside"]
+
+
+class _LinkBackend(Backend):
+    name = "host"
+    schemes = ()
+
+    def __init__(self, link: HostLink) -> None:
+        self._link = link
+        self.address, self.lease = link.address, link.runtime
+        self.capabilities = frozenset(link.capabilities - {Capability.CANCEL_RUNNING})
+
+    @classmethod
+    def open(cls, url: str, **options: object) -> _LinkBackend:  # type: ignore[override]
+        raise TypeError("the runtime of a task is opened by its host")
+
+    def submit(self, call: Call):  # type: ignore[no-untyped-def]
+        return self._link.submit(call)
+
+    def workers(self) -> list[WorkerInfo]:
+        return self._link.workers()
+
+    def close(self) -> None:
+        return None
+
+
+class RuntimeInside(OmegaRuntime):
+    """The runtime of a running task."""
+
+    @property
+    def inside_task(self) -> bool:
+        """Whether this runtime is the one that a running task was given: it is."""
+        return True
+
+
+def open_inside(site: Site, bucket: str, auth: Auth, link: HostLink) -> Omega:
+    """Return the Omega of a task."""
+    session = Session(site.store.url, None, auth, opened=site.store)
+    runtime = object.__new__(RuntimeInside)
+    runtime._om = None
+    runtime.engine = Engine(lambda keys: _LinkBackend(link), auth, link.address)
+    session.adopt(runtime)
+    return Omega.of_session(session, bucket)

@@ -1,0 +1,28 @@
+"""What can be seen of a runtime from outside: who is there, and why a task may have to wait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from omruntime.ledger import Ledger
+
+if TYPE_CHECKING:
+    from omruntime.client.runtime import OmegaRuntime
+
+__all__ = ["missing_label"]
+
+
+def missing_label(ledger: Ledger, task: str, runtime: OmegaRuntime) -> str:
+    """Return a warning when a task waits for a label that no worker has; empty when all is well."""
+    state = ledger.states([task])[task]
+    if isinstance(state, Exception) or state.request is None or state.claim is not None or state.end is not None:
+        return ""
+    wanted = set(state.request.label.split(","))
+    known = runtime.labels()
+    if any(wanted <= set(labels) for labels in known.values()):
+        return ""
+    there = sorted({each for labels in known.values() for each in labels})
+    return (
+        f"task {task} waits for a worker of label {state.request.label!r}, and there is none; "
+        f"labels there are: {', '.join(there) or 'none'}"
+    )

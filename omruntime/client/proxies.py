@@ -1,0 +1,96 @@
+"""Proxies of stored objects: what a user calls to have an action run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from omruntime.client.result import AsyncResult
+from omruntime.client.submission import data_argument, submit
+
+if TYPE_CHECKING:
+    from omruntime.client.runtime import OmegaRuntime
+
+__all__ = ["OmegaModelProxy", "OmegaScriptProxy"]
+
+
+class _Proxy:
+    _kind: str
+
+    def __init__(self, name: str, runtime: OmegaRuntime) -> None:
+        self.name = name
+        self._runtime = runtime
+
+    def _submit(self, action: str, request: dict[str, Any]) -> AsyncResult:
+        return submit(self._runtime, self._kind, self.name, action, request)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+class OmegaModelProxy(_Proxy):
+    """A stored model; every action returns an `AsyncResult` at once.
+
+    ``X`` and ``Y`` are the name of a dataset with an optional selector (``'iris[^y]'``, ``'big#'``), its `Metadata`, or
+    data. ``rName`` names a dataset that the value is stored as. Other keyword arguments go to the model's method.
+    All actions raise `ObjectNotFound`, `SelectorError` or `SerializationError` for arguments that cannot work.
+    """
+
+    _kind = "model"
+
+    def _act(self, action: str, x: Any, y: Any, r_name: str | None, kw: dict[str, Any]) -> AsyncResult:
+        datasets = self._runtime.om.datasets
+        if r_name is not None:
+            datasets.check_name(r_name)
+        request = {"X": data_argument(x, datasets), "Y": data_argument(y, datasets), "rName": r_name, "kw": kw}
+        return self._submit(action, request)
+
+    def fit(self, X: Any, Y: Any = None, **kw: Any) -> AsyncResult:
+        """Fit the model and store it as a new version; the value is its `Metadata`."""
+        return self._act("fit", X, Y, None, kw)
+
+    def partial_fit(self, X: Any, Y: Any = None, **kw: Any) -> AsyncResult:
+        """Fit the model on, chunk by chunk for ``'d#'``, and store it as a new version; the value is its `Metadata`."""
+        return self._act("partial_fit", X, Y, None, kw)
+
+    def predict(self, X: Any, rName: str | None = None, **kw: Any) -> AsyncResult:
+        """Predict; the value is what the model returns, or the `Metadata` of ``rName``."""
+        return self._act("predict", X, None, rName, kw)
+
+    def predict_proba(self, X: Any, rName: str | None = None, **kw: Any) -> AsyncResult:
+        """Predict probabilities; the value is what the model returns, or the `Metadata` of ``rName``."""
+        return self._act("predict_proba", X, None, rName, kw)
+
+    def transform(self, X: Any, rName: str | None = None, **kw: Any) -> AsyncResult:
+        """Transform; the value is what the model returns, or the `Metadata` of ``rName``."""
+        return self._act("transform", X, None, rName, kw)
+
+    def fit_transform(self, X: Any, Y: Any = None, rName: str | None = None, **kw: Any) -> AsyncResult:
+        """Fit, store as a new version, and transform; the value is the transformed X, or the `Metadata` of ``rName``."""
+        return self._act("fit_transform", X, Y, rName, kw)
+
+    def decision_function(self, X: Any, rName: str | None = None, **kw: Any) -> AsyncResult:
+        """Compute the decision function; the value is what the model returns, or the `Metadata` of ``rName``."""
+        return self._act("decision_function", X, None, rName, kw)
+
+    def score(self, X: Any, Y: Any = None, rName: str | None = None, **kw: Any) -> AsyncResult:
+        """Score; the value is the model's own score, or the `Metadata` of ``rName``."""
+        return self._act("score", X, Y, rName, kw)
+
+    def reduce(self, data: Any = (), rName: str | None = None, **kw: Any) -> AsyncResult:
+        """Have a ``@virtualobj`` function reduce a list of values; the value is what it returns."""
+        return self._act("reduce", list(data), None, rName, kw)
+
+
+class OmegaScriptProxy(_Proxy):
+    """A stored script."""
+
+    _kind = "script"
+
+    def run(self, *args: Any, **kwargs: Any) -> AsyncResult:
+        """Run the script; the value is a dict: script, args, kwargs, result, runtime (microseconds), started, ended.
+
+        Raises:
+            ObjectNotFound: there is no such script.
+            SerializationError: an argument cannot be pickled.
+        """
+        return self._submit("run", {"args": list(args), "kwargs": kwargs, "given": {}})

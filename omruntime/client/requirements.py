@@ -1,0 +1,50 @@
+"""What a call requires of its worker and of the contract: label, retries, time limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+__all__ = ["OnMissing", "Requirements", "normal_label"]
+
+OnMissing = Literal["wait", "error"]
+
+
+def normal_label(label: str) -> str:
+    """Return labels in their one spelling: sorted, separated by commas, without spaces.
+
+    Raises:
+        ValueError: there is no label in it.
+    """
+    parts = sorted({part.strip() for part in label.split(",") if part.strip()})
+    if not parts:
+        raise ValueError(f"{label!r} names no label; say require('gpu') or require('gpu,big')")
+    return ",".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """Requirements of a call; None leaves a question to the next one asked: object, runtime, default."""
+
+    label: str | None = None
+    retries: int | None = None
+    retry_delay: float | None = None
+    timeout: float | None = None
+    on_missing: OnMissing | None = None
+
+    def __post_init__(self) -> None:
+        if self.retries is not None and self.retries < 0:
+            raise ValueError(f"retries={self.retries} must not be negative; 0 means: never twice")
+        for name in ("retry_delay", "timeout"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ValueError(f"{name}={value} must be a number of seconds, not negative")
+        if self.on_missing not in (None, "wait", "error"):
+            raise ValueError(f"on_missing={self.on_missing!r} must be 'wait' or 'error'")
+
+    def over(self, other: Requirements) -> Requirements:
+        """Return these requirements, with those of ``other`` where these say nothing."""
+        missing: dict[str, Any] = {
+            each.name: getattr(other, each.name) for each in fields(self) if getattr(self, each.name) is None
+        }
+        return replace(self, **missing)

@@ -1,0 +1,307 @@
+"""Handles of tasks: status, value, logs, cancel; alive in the process that submitted, or found by id anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import warnings
+from collections.abc import Generator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import TYPE_CHECKING, Any
+
+from omruntime.abc import Capability
+from omruntime.client.inspection import missing_label
+from omruntime.errors import (
+    NoSuchLabelWarning,
+    RemoteTraceback,
+    ResultExpired,
+    ResultTimeout,
+    TaskRevoked,
+)
+from omruntime.ledger import End, TaskState
+from omruntime.store import Metadata, binding
+from omruntime.wire import failure, read_outcome
+
+if TYPE_CHECKING:
+    from omruntime.client.runtime import OmegaRuntime
+    from omruntime.client.session import Session
+
+__all__ = ["AsyncResult"]
+
+_LABEL_PATIENCE = 1.0
+
+
+class AsyncResult:
+    """The handle of one task.
+
+    Handles of the same task are equal; a handle pickles to the task's id and the store's URL, and works in any
+    process that can open the store.
+
+    Attributes:
+        id: id of the task, also as ``task_id``.
+    """
+
+    def __init__(
+        self, id: str, session: Session, runtime: OmegaRuntime | None, pushed: Future[bytes] | None = None
+    ) -> None:
+        self.id = id
+        self._session = session
+        self._runtime = runtime
+        self._live = pushed is not None
+        self._pushed: Future[bytes] = pushed if pushed is not None else Future()
+        self._watched = False
+        self._packed: bytes | None = None
+        self._forgotten = False
+        self._warned = False
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    @property
+    def task_id(self) -> str:
+        """Id of the task."""
+        return self.id
+
+    @property
+    def status(self) -> str:
+        """PENDING, STARTED, SUCCESS, FAILURE or REVOKED, as the ledger says at this moment.
+
+        Raises:
+            ResultExpired: the record was forgotten or has expired.
+        """
+        return self._state().status
+
+    state = status
+
+    def _state(self) -> TaskState:
+        state = self._session.ledger.state(self.id)
+        if state.end is None and not self._live:
+            self._session.watcher.attend(self.id, state)
+            state = self._session.ledger.state(self.id)
+        return state
+
+    def ready(self) -> bool:
+        """Tell whether the task is over."""
+        return self._state().end is not None
+
+    def successful(self) -> bool:
+        """Tell whether the task is over and has succeeded."""
+        return self.status == "SUCCESS"
+
+    def failed(self) -> bool:
+        """Tell whether the task is over and has failed."""
+        return self.status == "FAILURE"
+
+    @property
+    def result(self) -> Any:
+        """The value, or the exception, of a task that is over; None before; never blocks."""
+        if not self.ready():
+            return None
+        return self._read(self._outcome_now())[1]
+
+    @property
+    def traceback(self) -> str | None:
+        """The traceback where the task failed, as text; None when it did not."""
+        error = self.result if self.failed() else None
+        cause = error.__cause__ if isinstance(error, BaseException) else None
+        return cause.text if isinstance(cause, RemoteTraceback) else None
+
+    def logs(self) -> str:
+        """Return what the task printed, the middle of a very long output left out; complete when the task is over."""
+        end = self._state().end
+        return end.logs if end is not None else ""
+
+    # -- value ---------------------------------------------------------------------------------------------------
+
+    def get(self, timeout: float | None = None) -> Any:
+        """Wait for the task and return its value, a fresh copy each time.
+
+        Args:
+            timeout: seconds to wait at the most; the task goes on when they are over.
+
+        Raises:
+            ResultTimeout: it is not over yet.
+            ResultExpired: its record was forgotten or has expired.
+            UnsupportedCapability: a task waits for a task, and the engine cannot do that.
+            Exception: the task's own exception, with its remote traceback as the cause.
+        """
+        status, value = self._read(self._wait(timeout))
+        if status == "SUCCESS":
+            return value
+        raise value
+
+    def _wait(self, timeout: float | None) -> bytes:
+        if self._packed is not None and not self._forgotten:
+            return self._packed
+        self._check_waiting_is_allowed()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if self._live and not self._watched:
+            try:
+                return self._arrived(self._pushed.result(_shorter(_LABEL_PATIENCE, timeout)), deadline)
+            except FutureTimeout:
+                self._check_deadline(deadline, timeout)
+                self._warn_of_missing_label()
+        waiting = self._watch()
+        try:
+            return self._arrived(waiting.result(None if deadline is None else max(0.0, deadline - time.monotonic())), deadline)
+        except FutureTimeout:
+            self._check_deadline(0.0, timeout)
+            raise
+
+    def _arrived(self, packed: bytes, deadline: float | None) -> bytes:
+        if packed:
+            self._packed = packed
+            return packed
+        # The engine's part is over, and only the ledger knows the outcome.
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        self._pushed, self._live = Future(), False
+        return self._arrived(self._watch().result(left), deadline)
+
+    def _watch(self) -> Future[bytes]:
+        if not self._watched or not self._live:
+            self._watched = True
+            self._session.watcher.watch(self.id, self._pushed, live=self._live)
+        return self._pushed
+
+    def _check_deadline(self, deadline: float | None, timeout: float | None) -> None:
+        if deadline is not None and time.monotonic() >= deadline:
+            raise ResultTimeout(
+                f"task {self.id} is not over after {timeout} s (it is {self.status}); it goes on: "
+                "ask again, or stop it with cancel()"
+            )
+
+    def _check_waiting_is_allowed(self) -> None:
+        if self._runtime is not None and self._runtime.inside_task:
+            self._runtime.engine.need(Capability.NESTED_WAIT, "waiting for a task inside a task")
+
+    def _warn_of_missing_label(self) -> None:
+        if self._warned or self._runtime is None:
+            return
+        self._warned = True
+        text = missing_label(self._session.ledger, self.id, self._runtime)
+        if text:
+            warnings.warn(text, NoSuchLabelWarning, stacklevel=4)
+
+    def _outcome_now(self) -> bytes:
+        if self._packed is None or self._forgotten:
+            end = self._state().end
+            assert end is not None
+            self._packed = end.outcome
+        return self._packed
+
+    def _read(self, packed: bytes) -> tuple[str, Any]:
+        try:
+            with binding(self._bind):
+                return read_outcome(packed, task=self.id, store=self._session.store, auth=self._session.auth)
+        except FileNotFoundError as exc:
+            raise ResultExpired(f"the value of task {self.id} was forgotten or has expired; run it again") from exc
+
+    def _bind(self, metadata: Metadata) -> None:
+        metadata.bind(self._session.store, self._session.auth)
+
+    def future(self) -> Future[Any]:
+        """Return a `concurrent.futures.Future` of the value; cancelling it leaves the task alone."""
+        self._check_waiting_is_allowed()
+        answer: Future[Any] = Future()
+
+        def pass_on(done: Future[bytes]) -> None:
+            if not answer.set_running_or_notify_cancel():
+                return
+            try:
+                status, value = self._read(done.result() or self._outcome_now())
+            except Exception as exc:
+                answer.set_exception(exc)
+            else:
+                if status == "SUCCESS":
+                    answer.set_result(value)
+                else:
+                    answer.set_exception(value)
+
+        self._watch().add_done_callback(pass_on)
+        return answer
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> Any:
+        self._check_waiting_is_allowed()
+        packed = self._packed
+        if packed is None or self._forgotten:
+            packed = await asyncio.shield(asyncio.wrap_future(self._watch())) or self._outcome_now()
+        status, value = await asyncio.to_thread(self._read, packed)
+        if status == "SUCCESS":
+            return value
+        raise value
+
+    # -- control -------------------------------------------------------------------------------------------------
+
+    def cancel(self) -> bool:
+        """Cancel the task: a queued one never starts, a running one is stopped; False when it is over already.
+
+        Raises:
+            UnsupportedCapability: it runs, and the engine cannot stop a running task.
+        """
+        state = self._state()
+        if state.end is not None:
+            return False
+        if state.claim is not None and self._runtime is not None:
+            self._runtime.engine.need(Capability.CANCEL_RUNNING, "cancelling a running task")
+        before, won = self._session.ledger.close_task(self.id, state.attempt, self._revoked(state))
+        if won and self._runtime is not None and self._runtime.engine.is_open:
+            self._runtime.engine.backend.cancel(self.id)
+        return won and before.end is None
+
+    revoke = cancel
+
+    def _revoked(self, state: TaskState) -> End:
+        error = TaskRevoked(f"{state.name} (task {self.id}) was cancelled", task=self.id)
+        outcome, blobs = failure(
+            error,
+            task=self.id,
+            attempt=state.attempt,
+            store=self._session.store,
+            auth=self._session.auth,
+            status="REVOKED",
+            retryable=False,
+        )
+        claim, request = state.claim, state.request
+        return End(
+            state="REVOKED",
+            outcome=outcome,
+            name=state.name,
+            worker=claim.worker if claim is not None else "",
+            submitted=request.submitted if request is not None else 0.0,
+            started=claim.started if claim is not None else 0.0,
+            ended=time.time(),
+            blobs=blobs,
+        )
+
+    def forget(self) -> bool:
+        """Delete the record and the value of a task that is over; False while it is not."""
+        done = self._session.ledger.forget(self.id)
+        self._forgotten = self._forgotten or done
+        return done
+
+    # -- identity ------------------------------------------------------------------------------------------------
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AsyncResult) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"<AsyncResult: {self.id}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.id, self._session.store.url)
+
+
+def _shorter(seconds: float, timeout: float | None) -> float:
+    return seconds if timeout is None else min(seconds, max(0.0, timeout))
+
+
+def _restore(id: str, url: str) -> AsyncResult:
+    from omruntime.client.attach import attached_session
+
+    return AsyncResult(id, attached_session(url), None)

@@ -1,0 +1,248 @@
+"""The runtime: one interface to every engine."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from omruntime.abc import Backend, WorkerInfo
+from omruntime.auth import Auth
+from omruntime.client.engine import Engine
+from omruntime.client.proxies import OmegaModelProxy, OmegaScriptProxy
+from omruntime.client.requirements import OnMissing, Requirements, normal_label
+from omruntime.client.result import AsyncResult
+from omruntime.client.submission import submit
+from omruntime.errors import OmegaRuntimeError, UnknownTask
+from omruntime.plugins import load_backend_class
+from omruntime.store import mask
+
+if TYPE_CHECKING:
+    from omruntime.client.omega import Omega
+
+__all__ = ["OmegaRuntime", "scheme_of"]
+
+
+def scheme_of(url: str) -> str:
+    """Return the name of the engine that a URL asks for: its scheme up to ``+``.
+
+    Raises:
+        ValueError: it is no URL.
+    """
+    scheme, separator, _ = url.partition("://")
+    if not separator or not scheme:
+        raise ValueError(f"{mask(url)!r} is no URL of an engine; say 'local://', 'dask://host:8786', 'ray://host:10001', ...")
+    return scheme.partition("+")[0]
+
+
+class OmegaRuntime:
+    """An engine behind the one interface.
+
+    A subclass names its engine: ``class OmegaRuntimeX(OmegaRuntime): backend = XBackend``.
+
+    Args:
+        url: address of the engine; without one a private local cluster is started.
+        workers: slots per label set of a private cluster: ``{'default': 2, 'gpu': 1}``, or a number of slots of the
+            label ``default``; default one for each core.
+        env: environment variables for the workers of a private cluster.
+        auth: the keys; default the configured ones.
+        **options: what else the engine takes.
+
+    Raises:
+        BackendUnavailable: nothing answers at the address, or no worker can be started.
+        TypeError: ``workers`` was given with an address.
+    """
+
+    _backend_class: ClassVar[type[Backend] | None] = None
+    requirements: Requirements = Requirements()
+
+    if TYPE_CHECKING:
+        backend: Any
+        """In a subclass the engine's `Backend` class, on an instance the opened backend."""
+    else:
+
+        @property
+        def backend(self) -> Backend:
+            return self.engine.backend
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if isinstance(given := cls.__dict__.get("backend"), type):
+            cls._backend_class = given
+            del cls.backend
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        workers: Mapping[str, int] | int | None = None,
+        env: Mapping[str, str] | None = None,
+        auth: Auth | None = None,
+        **options: Any,
+    ) -> None:
+        if self._backend_class is None:
+            raise TypeError("OmegaRuntime is for all engines; use OmegaRuntimeLocal(), or Omega(runtime='dask://...')")
+        self._prepare(self._backend_class, url, workers, env, auth, options)
+        self.engine.connect()
+
+    def _prepare(
+        self,
+        backend: type[Backend],
+        url: str | None,
+        workers: Mapping[str, int] | int | None,
+        env: Mapping[str, str] | None,
+        auth: Auth | None,
+        options: dict[str, Any],
+    ) -> None:
+        address = url or f"{backend.schemes[0]}://"
+        slots = {"default": workers} if isinstance(workers, int) else workers
+        if slots is not None:
+            _check_workers(slots)
+        self._om: Omega | None = None
+        self.engine = Engine(
+            lambda keys: backend.open(address, workers=slots, env=env, auth=keys, **options), auth, mask(address)
+        )
+
+    @classmethod
+    def from_url(cls, url: str, *, auth: Auth | None = None) -> OmegaRuntime:
+        """Return the runtime that a URL names, connected at first use.
+
+        Raises:
+            BackendNotInstalled: no installed package provides the engine.
+        """
+        backend = load_backend_class(scheme_of(url))
+        ours = [each for each in OmegaRuntime.__subclasses__() if each._backend_class is backend]
+        runtime = object.__new__(ours[0] if ours else OmegaRuntime)
+        runtime._prepare(backend, url, None, None, auth, {})
+        return runtime
+
+    # -- views ---------------------------------------------------------------------------------------------------
+
+    @property
+    def om(self) -> Omega:
+        """The Omega whose objects this runtime works on.
+
+        Raises:
+            OmegaRuntimeError: it belongs to none yet.
+        """
+        if self._om is None:
+            raise OmegaRuntimeError("this runtime belongs to no Omega yet; assign it first: om.runtime = runtime")
+        return self._om
+
+    @property
+    def auth(self) -> Auth:
+        """The keys that calls are signed with."""
+        return self.engine.auth
+
+    @property
+    def inside_task(self) -> bool:
+        """Whether this runtime is the one that a running task was given."""
+        return False
+
+    def bound_to(self, om: Omega) -> Self:
+        """Return this runtime where it belongs to no Omega yet, else a view of it, to work on the objects of ``om``."""
+        view = self if self._om is None else copy.copy(self)
+        view._om = om
+        return view
+
+    def require(
+        self,
+        label: str | None = None,
+        always: bool = False,
+        retries: int | None = None,
+        retry_delay: float | None = None,
+        timeout: float | None = None,
+        on_missing: OnMissing | None = None,
+    ) -> Self:
+        """Return a runtime whose calls require this of their worker; chained calls merge.
+
+        Args:
+            label: labels that one worker must have all of, like ``'gpu'`` or ``'gpu,big'``.
+            always: change this runtime itself too.
+            retries: attempts beyond the first, for every cause; 0 means: never twice.
+            retry_delay: seconds between an attempt that raised and the next.
+            timeout: run time of one attempt in seconds.
+            on_missing: ``'wait'`` for a worker of the label, or ``'error'`` to raise `NoSuchLabel` at the call.
+        """
+        given = Requirements(
+            label=normal_label(label) if label is not None else None,
+            retries=retries,
+            retry_delay=retry_delay,
+            timeout=timeout,
+            on_missing=on_missing,
+        )
+        view = copy.copy(self)
+        view.requirements = given.over(self.requirements)
+        if always:
+            self.requirements = view.requirements
+        return view
+
+    # -- actions -------------------------------------------------------------------------------------------------
+
+    def model(self, name: str) -> OmegaModelProxy:
+        """Return the proxy of a stored model."""
+        return OmegaModelProxy(name, self)
+
+    def script(self, name: str) -> OmegaScriptProxy:
+        """Return the proxy of a stored script."""
+        return OmegaScriptProxy(name, self)
+
+    def ping(self, *args: Any, timeout: float = 10, **kwargs: Any) -> dict[str, Any]:
+        """Have a worker answer, and return its answer: message, time, args, kwargs, worker.
+
+        Raises:
+            ResultTimeout: none has within ``timeout`` seconds.
+        """
+        answer = submit(self, "runtime", "", "ping", {"args": list(args), "kwargs": kwargs})
+        value: dict[str, Any] = answer.get(timeout)
+        return value
+
+    def result(self, id: str) -> AsyncResult:
+        """Return the handle of a task by its id; the engine need not be there.
+
+        Raises:
+            UnknownTask: no task of this id was ever issued in this store.
+        """
+        session = self.om.session
+        known = session.ledger.states([id])[id]
+        if isinstance(known, UnknownTask):
+            raise known
+        return AsyncResult(id, session, self)
+
+    # -- workers -------------------------------------------------------------------------------------------------
+
+    def workers(self) -> list[WorkerInfo]:
+        """List the live workers."""
+        workers: list[WorkerInfo] = self.engine.backend.workers()
+        return workers
+
+    def labels(self) -> dict[str, list[str]]:
+        """Return the labels of every live worker by its name, ``<engine>@<worker>``."""
+        return {worker.name: list(worker.labels) for worker in self.workers()}
+
+    def close(self, wait: bool = True) -> None:
+        """Close the engine, whoever uses it; a second call does nothing.
+
+        Args:
+            wait: let open tasks finish, where they end with the engine; otherwise they end as REVOKED.
+        """
+        self.engine.close(wait)
+        self.engine.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.engine.address}>"
+
+
+def _check_workers(workers: Mapping[str, int]) -> None:
+    for label, count in workers.items():
+        normal_label(label)
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"workers={{{label!r}: {count!r}}}: give each label a whole number of slots, at least 1")
+    if not workers:
+        raise ValueError("workers={} starts nobody; say workers=2, or workers={'default': 2, 'gpu': 1}")

@@ -1,0 +1,143 @@
+"""What all views of one Omega share: the store, the keys, the runtime, and the end of all three."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from omruntime.abc import Store
+from omruntime.auth import Auth, default_auth
+from omruntime.config import runtime_url, store_url
+from omruntime.errors import RuntimeClosed
+from omruntime.ledger import Ledger
+from omruntime.store import mask, open_shared
+
+if TYPE_CHECKING:
+    from omruntime.client.runtime import OmegaRuntime
+
+from omruntime.client.watcher import Watcher
+
+__all__ = ["Session"]
+
+
+class Session:
+    """One opened Omega; everything connects at first use.
+
+    Args:
+        store: URL of the store, or None for the configured one.
+        runtime: a runtime, its URL, or None for the configured one.
+        auth: the keys, or None for the configured ones.
+        opened: a store that is open already, and that somebody else closes.
+    """
+
+    def __init__(
+        self,
+        store: str | None,
+        runtime: OmegaRuntime | str | None,
+        auth: Auth | None,
+        opened: Store | None = None,
+    ) -> None:
+        self._lock = threading.RLock()
+        self._store_url = store
+        self._store = opened
+        self._owns_store = opened is None
+        self._auth = auth
+        self._runtime_url = runtime if isinstance(runtime, str) else None
+        self._runtime: OmegaRuntime | None = None
+        self._watcher: Watcher | None = None
+        self._pid = os.getpid()
+        self.closed = False
+        if runtime is not None and not isinstance(runtime, str):
+            self.adopt(runtime)
+
+    @property
+    def auth(self) -> Auth:
+        """The keys that stored objects are signed with."""
+        with self._lock:
+            if self._auth is None:
+                self._auth = default_auth()
+            return self._auth
+
+    @property
+    def store(self) -> Store:
+        """The store, opened at first use.
+
+        Raises:
+            StoreUnavailable: it cannot be opened.
+            RuntimeClosed: the Omega was closed.
+        """
+        if self._store is None or self.closed:
+            with self._lock:
+                self.check_open()
+                if self._store is None:
+                    self._store = open_shared(store_url(self._store_url), create=True)
+        return self._store
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of the store."""
+        return Ledger(self.store)
+
+    @property
+    def watcher(self) -> Watcher:
+        """What looks into the ledger for those who wait."""
+        with self._lock:
+            self.check_open()
+            if self._watcher is None:
+                self._watcher = Watcher(self.ledger, self.auth)
+            return self._watcher
+
+    def runtime(self) -> OmegaRuntime:
+        """Return the runtime; the configured one is made at first use."""
+        from omruntime.client.runtime import OmegaRuntime
+
+        with self._lock:
+            self.check_open()
+            if self._runtime is None:
+                self.adopt(OmegaRuntime.from_url(runtime_url(self._runtime_url), auth=self.auth))
+            assert self._runtime is not None
+            return self._runtime
+
+    def adopt(self, runtime: OmegaRuntime) -> None:
+        """Take a runtime over: it is closed with this Omega; the one it replaces drains and stops."""
+        with self._lock:
+            self.check_open()
+            old, self._runtime = self._runtime, runtime
+            runtime.engine.add_owner(self)
+            if old is not None and old.engine is not runtime.engine:
+                old.engine.remove_owner(self, wait=True, background=True)
+
+    def check_open(self) -> None:
+        """Raise where the Omega is closed.
+
+        Raises:
+            RuntimeClosed: it is.
+        """
+        if self.closed:
+            raise RuntimeClosed("this Omega is closed; make a new one: om = Omega()")
+
+    def close(self, wait: bool = True) -> None:
+        """Free everything that this Omega started; a second call does nothing."""
+        with self._lock:
+            if self.closed or self._pid != os.getpid():
+                return
+            runtime = self._runtime
+        if runtime is not None:
+            runtime.engine.remove_owner(self, wait=wait)
+        with self._lock:
+            self.closed = True
+            watcher, store = self._watcher, self._store
+            self._watcher = self._store = None
+        if watcher is not None:
+            watcher.close()
+        if store is not None and self._owns_store:
+            store.close()
+
+    def __del__(self) -> None:
+        # An Omega that nobody closed: its engine goes on until the interpreter exits, its store is not needed any more.
+        if self._store is not None and self._owns_store and self._pid == os.getpid():
+            self._store.close()
+
+    def __repr__(self) -> str:
+        return mask(store_url(self._store_url))

@@ -1,0 +1,126 @@
+"""From what a user calls to what goes to the engine: the checks, the envelope, the request in the ledger."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from omruntime.abc import Call, Capability
+from omruntime.client.requirements import Requirements, normal_label
+from omruntime.client.result import AsyncResult
+from omruntime.errors import NoSuchLabel
+from omruntime.ledger import Request, new_id
+from omruntime.store import Metadata, ObjectStore
+from omruntime.wire import PYTHON, WIRE, CallHeader, pack_value, seal
+
+if TYPE_CHECKING:
+    from omruntime.client.runtime import OmegaRuntime
+
+__all__ = ["data_argument", "submit"]
+
+DEFAULT_LABEL = "default"
+
+
+def data_argument(value: Any, datasets: ObjectStore) -> list[Any] | None:
+    """Return how X or Y travels: ``['name', name]`` for what is stored, ``['value', value]`` for data.
+
+    Raises:
+        ObjectNotFound: there is no dataset of this name.
+        SelectorError: the dataset has no such column.
+    """
+    if value is None:
+        return None
+    if isinstance(value, Metadata):
+        value = value.name
+    if isinstance(value, str):
+        datasets.check(value)
+        return ["name", value]
+    return ["value", value]
+
+
+def submit(runtime: OmegaRuntime, kind: str, name: str, action: str, request: dict[str, Any]) -> AsyncResult:
+    """Send one action to the runtime's engine, and return its handle without waiting for the task.
+
+    Raises:
+        SerializationError: an argument cannot be pickled.
+        NoSuchLabel: no worker has the label, and the call said ``on_missing='error'``.
+        UnsupportedCapability: the engine cannot do what the call requires.
+        BackendUnavailable: the engine does not answer.
+    """
+    om, engine = runtime.om, runtime.engine
+    wanted = _requirements(runtime, kind, name)
+    label = wanted.label or DEFAULT_LABEL
+    if wanted.timeout is not None:
+        engine.need(Capability.TIME_LIMIT, f"require(timeout={wanted.timeout})")
+    backend = engine.backend
+    if wanted.on_missing == "error":
+        _check_label(label, runtime)
+    store, task = om.store, new_id()
+    parts, inline = pack_value(request, store, task, "a", "an argument")
+    header = CallHeader(
+        wire=WIRE,
+        python=PYTHON,
+        id=task,
+        store_id=store.id,
+        store_url=store.url,
+        bucket=om.bucket,
+        kind=kind,
+        name=name,
+        action=action,
+        label=label,
+        user=engine.auth.user,
+        submitted=time.time(),
+        parts=parts,
+        retries=wanted.retries,
+        retry_delay=wanted.retry_delay or 0.0,
+        timeout=wanted.timeout,
+    )
+    call = Call(id=task, name=header.title, label=label, payload=(seal(header, engine.auth), *inline))
+    ledger = om.session.ledger
+    ledger.submit([(task, _request(call, header, backend))])
+    try:
+        future = backend.submit(call)
+    except BaseException:
+        # It was never sent: nothing of it may look like a task that waits.
+        ledger.remove_request(task)
+        raise
+    return AsyncResult(task, om.session, runtime, future)
+
+
+def _requirements(runtime: OmegaRuntime, kind: str, name: str) -> Requirements:
+    """Merge what the call, the runtime and the object require; the object must exist.
+
+    Raises:
+        ObjectNotFound: it does not.
+    """
+    wanted = runtime.requirements
+    if kind in ("model", "script"):
+        objects = runtime.om.models if kind == "model" else runtime.om.scripts
+        stored = objects.metadata(name).attributes.get("require") or {}
+        if isinstance(stored, dict) and stored.get("label"):
+            wanted = wanted.over(Requirements(label=normal_label(str(stored["label"]))))
+    return wanted
+
+
+def _request(call: Call, header: CallHeader, backend: Any) -> Request:
+    return Request(
+        name=call.name,
+        label=call.label,
+        payload=[bytes(buffer) for buffer in call.payload],
+        submitted=header.submitted,
+        engine=getattr(backend, "address", ""),
+        runtime=getattr(backend, "lease", ""),
+        incarnation=backend.incarnation(),
+        retries=header.retries,
+    )
+
+
+def _check_label(label: str, runtime: OmegaRuntime) -> None:
+    wanted = set(label.split(","))
+    known = runtime.labels()
+    if not any(wanted <= set(labels) for labels in known.values()):
+        there = sorted({each for labels in known.values() for each in labels})
+        raise NoSuchLabel(
+            f"no worker has the label {label!r}; there are: {', '.join(there) or 'none'}. "
+            "Start one that has it, or use on_missing='wait'"
+        )

@@ -1,0 +1,29 @@
+"""What happened to every task, as append-only facts in the store: the truth about status, outcome and who owes what."""
+
+from omruntime.ledger.facts import FINAL, LOST, RETRY, Claim, End, Request, new_id
+from omruntime.ledger.lease import LeaseHolder, LeaseWatch, lease_period
+from omruntime.ledger.ledger import Granted, Ledger, Refused, TaskState, task_blob_prefix
+from omruntime.ledger.steward import DEFAULT_EXPIRY, Report, Steward, lost_budget, lost_end
+
+__all__ = [
+    "Claim",
+    "DEFAULT_EXPIRY",
+    "End",
+    "FINAL",
+    "Granted",
+    "LOST",
+    "LeaseHolder",
+    "LeaseWatch",
+    "Ledger",
+    "RETRY",
+    "Refused",
+    "Report",
+    "Request",
+    "Steward",
+    "TaskState",
+    "lease_period",
+    "lost_budget",
+    "lost_end",
+    "new_id",
+    "task_blob_prefix",
+]

@@ -1,0 +1,160 @@
+"""The facts of the ledger: what each one says, and the key that it lives under.
+
+``request:<task>`` what is needed to run the task again, gone with its terminal end; ``claim:<task>:<n>`` who starts
+attempt n, kept as the tombstone; ``end:<task>:<n>`` how attempt n ended; ``lease:<host>:<number>`` a host is alive;
+``sent:<task>:<n>:<k>`` the k-th resending of attempt n. Every one is inserted once and never changed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TypeVar
+
+import msgspec
+
+__all__ = [
+    "Claim",
+    "End",
+    "FINAL",
+    "LOST",
+    "Lease",
+    "RETRY",
+    "Request",
+    "Sent",
+    "claim_key",
+    "decode",
+    "encode",
+    "end_key",
+    "lease_key",
+    "lease_prefix",
+    "new_id",
+    "request_key",
+    "sent_key",
+]
+
+RETRY = "retry"
+"""End of an attempt whose exception is to be tried again."""
+LOST = "lost"
+"""End of an attempt whose worker died, to be tried again."""
+FINAL = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
+"""Terminal ends: the first one is the task's outcome."""
+
+
+class Request(msgspec.Struct, array_like=True, frozen=True):
+    """A submitted task that has not ended."""
+
+    name: str
+    label: str
+    payload: list[bytes]
+    """The signed envelope as it was sent; buffers above the inline limit are blobs that its header names."""
+    submitted: float
+    """Seconds since the epoch by the submitter's clock; shown to people, never compared."""
+    engine: str = ""
+    """Address of the engine that it was sent to."""
+    runtime: str = ""
+    """Host id whose lease the task dies with; empty where work is detached from its client."""
+    incarnation: str = ""
+    """The engine's incarnation when it was sent."""
+    retries: int | None = None
+    """Attempts beyond the first; None for the default budget."""
+
+
+class Claim(msgspec.Struct, array_like=True, frozen=True):
+    """A host has taken an attempt."""
+
+    host: str
+    """Id of the host; empty where the claim only keeps everybody else from starting."""
+    nonce: str
+    worker: str
+    started: float
+
+
+class End(msgspec.Struct, array_like=True, frozen=True):
+    """How an attempt ended."""
+
+    state: str
+    """One of `FINAL`, or ``retry`` or ``lost``."""
+    outcome: bytes
+    """The signed outcome's packed envelope; empty for ``retry`` and ``lost``."""
+    name: str
+    worker: str
+    submitted: float
+    started: float
+    ended: float
+    logs: str = ""
+    blobs: list[str] = []
+    """Blobs of the outcome, deleted when the record goes."""
+
+
+class Lease(msgspec.Struct, array_like=True, frozen=True):
+    """A host was alive when it inserted this number."""
+
+    period: float
+    """Seconds without a new number after which the host counts as gone."""
+    machine: str
+    pid: int
+    born: str
+    """When the process began, in the kernel's words: tells it from a later one of the same pid."""
+
+
+class Sent(msgspec.Struct, array_like=True, frozen=True):
+    """A steward has sent an attempt again."""
+
+    incarnation: str
+    """The engine's incarnation that it was sent to."""
+
+
+Fact = TypeVar("Fact", Request, Claim, End, Lease, Sent)
+_encoder = msgspec.msgpack.Encoder()
+_decoders = {kind: msgspec.msgpack.Decoder(kind) for kind in (Request, Claim, End, Lease, Sent)}
+
+
+def encode(fact: Request | Claim | End | Lease | Sent) -> bytes:
+    """Return a fact as the bytes of its record."""
+    return _encoder.encode(fact)
+
+
+def decode(kind: type[Fact], record: bytes) -> Fact:
+    """Return the fact that a record holds."""
+    fact: Fact = _decoders[kind].decode(record)  # type: ignore[assignment]
+    return fact
+
+
+def request_key(task: str) -> str:
+    """Return the key of a task's request."""
+    return f"request:{task}"
+
+
+def claim_key(task: str, attempt: int) -> str:
+    """Return the key of an attempt's claim."""
+    return f"claim:{task}:{attempt}"
+
+
+def end_key(task: str, attempt: int) -> str:
+    """Return the key of an attempt's end."""
+    return f"end:{task}:{attempt}"
+
+
+def sent_key(task: str, attempt: int, number: int) -> str:
+    """Return the key of an attempt's resending."""
+    return f"sent:{task}:{attempt}:{number}"
+
+
+def lease_prefix(host: str) -> str:
+    """Return what all lease keys of a host begin with."""
+    return f"lease:{host}:"
+
+
+def lease_key(host: str, number: int) -> str:
+    """Return the key of a host's lease number; keys sort as the numbers do."""
+    return f"lease:{host}:{number:012x}"
+
+
+def new_id() -> str:
+    """Return a fresh id: a version 7 UUID (RFC 9562), so that new records lie next to each other in the store."""
+    value = int.from_bytes(os.urandom(10), "big")
+    stamp = time.time_ns() // 1_000_000
+    whole = (stamp << 80) | 0x7000_8000_0000_0000_0000 | (value & 0x0FFF_3FFF_FFFF_FFFF_FFFF)
+    text = f"{whole:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

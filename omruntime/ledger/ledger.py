@@ -1,0 +1,247 @@
+"""The ledger of a store: append-only facts about tasks, where the first writer wins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from omruntime.abc import Group, Space, Store
+from omruntime.errors import ResultExpired, UnknownTask
+from omruntime.ledger.facts import (
+    FINAL,
+    Claim,
+    End,
+    Request,
+    claim_key,
+    decode,
+    encode,
+    end_key,
+    new_id,
+    request_key,
+)
+
+__all__ = ["Granted", "Ledger", "Refused", "TaskState", "task_blob_prefix"]
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The claim is ours: this attempt may start."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing to start: the task has ended, or somebody else runs it."""
+
+    end: End | None
+    """The terminal end, None where another claim is live."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """What the facts say about a task at one moment."""
+
+    status: str
+    """PENDING, STARTED, SUCCESS, FAILURE or REVOKED."""
+    attempt: int
+    """The attempt that the status is about, from 1."""
+    request: Request | None
+    claim: Claim | None
+    """The claim of that attempt, None while nobody has begun it."""
+    end: End | None
+    """The terminal end."""
+
+    @property
+    def name(self) -> str:
+        """Readable name of the task."""
+        return self.end.name if self.end is not None else self.request.name if self.request is not None else ""
+
+    @property
+    def live_claim(self) -> Claim | None:
+        """The claim of a running attempt."""
+        return self.claim if self.end is None else None
+
+
+def task_blob_prefix(task: str) -> str:
+    """Return what the names of all blobs of a task begin with."""
+    return f"t-{task}-"
+
+
+class Ledger:
+    """Facts about the tasks of one store; as safe for threads and processes as the store is."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def submit(self, requests: Sequence[tuple[str, Request]]) -> None:
+        """Record tasks as submitted, in one group."""
+        inserts = {request_key(task): encode(request) for task, request in requests}
+        self.store.commit([Group(Space.LEDGER, inserts)])
+
+    def claim_group(self, task: str, attempt: int, claim: Claim) -> Group:
+        """Return what, committed without a loss, makes the attempt ours."""
+        return Group(Space.LEDGER, {claim_key(task, attempt): encode(claim)})
+
+    def end_group(self, task: str, attempt: int, end: End) -> Group:
+        """Return what, committed without a loss, makes this the end of the attempt."""
+        deletes = [request_key(task)] if end.state in FINAL else []
+        return Group(Space.LEDGER, {end_key(task, attempt): encode(end)}, deletes)
+
+    def claim(self, task: str, claim: Claim, *, first: int = 1, lost: bool = False) -> Granted | Refused:
+        """Claim the lowest attempt that has not ended.
+
+        Args:
+            task: id of the task.
+            claim: who claims; its nonce settles a lost acknowledgement.
+            first: no attempt below this one can be open.
+            lost: the insert of ``first`` is known to be lost.
+        """
+        attempt = first
+        while True:
+            if not lost and not self.store.commit([self.claim_group(task, attempt, claim)])[0]:
+                return Granted(attempt)
+            lost = False
+            found = self.store.get(Space.LEDGER, [claim_key(task, attempt), end_key(task, attempt)])
+            ended = found.get(end_key(task, attempt))
+            if ended is None:
+                held = found.get(claim_key(task, attempt))
+                mine = held is not None and decode(Claim, held).nonce == claim.nonce
+                return Granted(attempt) if mine else Refused(None)
+            end = decode(End, ended)
+            if end.state in FINAL:
+                return Refused(end)
+            attempt += 1
+
+    def end(self, task: str, attempt: int, end: End) -> bool:
+        """End an attempt; False when it had ended before, and this changes nothing."""
+        group = self.end_group(task, attempt, end)
+        if not self.store.commit([group])[0]:
+            return True
+        held = self.store.get(Space.LEDGER, [end_key(task, attempt)]).get(end_key(task, attempt))
+        return held == group.inserts[end_key(task, attempt)]
+
+    def close_task(self, task: str, first: int, end: End) -> tuple[TaskState, bool]:
+        """Bring a task to a terminal end whether or not it has begun; the flag tells whether this end won.
+
+        The state is the one that was found before: its live claim tells which worker is running the task still.
+        """
+        attempt = first
+        while True:
+            state = self.state(task)
+            if state.end is not None:
+                return state, False
+            attempt = max(attempt, state.attempt)
+            bar = Claim(host="", nonce=new_id(), worker="", started=time.time())
+            if state.claim is None and self.store.commit([self.claim_group(task, attempt, bar)])[0]:
+                continue
+            if self.end(task, attempt, end):
+                return state, True
+
+    def state(self, task: str) -> TaskState:
+        """Return what the facts say about a task.
+
+        Raises:
+            UnknownTask: no task of this id was ever submitted to this store.
+            ResultExpired: the task is over and its record is gone.
+        """
+        state = self.states([task])[task]
+        if isinstance(state, Exception):
+            raise state
+        return state
+
+    def states(self, tasks: Iterable[str]) -> dict[str, TaskState | UnknownTask | ResultExpired]:
+        """Return the states of many tasks, or the error that `state` would raise, in few look-ups."""
+        answer: dict[str, TaskState | UnknownTask | ResultExpired] = {}
+        open_tasks, attempt = list(tasks), 1
+        requests: dict[str, Request] = {}
+        while open_tasks:
+            found = self._facts(open_tasks, attempt)
+            later = []
+            for task in open_tasks:
+                if attempt == 1 and (record := found.get(request_key(task))) is not None:
+                    requests[task] = decode(Request, record)
+                state = self._judge(task, attempt, requests.get(task), found)
+                if state is None:
+                    later.append(task)
+                else:
+                    answer[task] = state
+            open_tasks, attempt = later, attempt + 1
+        return answer
+
+    def _facts(self, tasks: list[str], attempt: int) -> dict[str, bytes]:
+        keys = [request_key(task) for task in tasks] if attempt == 1 else []
+        keys += [claim_key(task, attempt) for task in tasks]
+        keys += [end_key(task, attempt) for task in tasks]
+        return self.store.get(Space.LEDGER, keys)
+
+    def _judge(
+        self, task: str, attempt: int, request: Request | None, found: dict[str, bytes]
+    ) -> TaskState | UnknownTask | ResultExpired | None:
+        """Read the state off the facts of one attempt; None when a later attempt decides."""
+        claimed = found.get(claim_key(task, attempt))
+        ended = found.get(end_key(task, attempt))
+        claim = decode(Claim, claimed) if claimed is not None else None
+        if ended is not None:
+            end = decode(End, ended)
+            return TaskState(end.state, attempt, request, claim, end) if end.state in FINAL else None
+        if request is None:
+            return _unknown(task) if claim is None and attempt == 1 else _expired(task)
+        # Between attempts the status stays STARTED: it never moves back.
+        status = "STARTED" if claim is not None or attempt > 1 else "PENDING"
+        return TaskState(status, attempt, request, claim, None)
+
+    def committed(self, task: str, attempt: int) -> bool:
+        """Tell whether this attempt is the one that the task succeeded with."""
+        key = end_key(task, attempt)
+        record = self.store.get(Space.LEDGER, [key]).get(key)
+        return record is not None and decode(End, record).state == "SUCCESS"
+
+    def forget(self, task: str) -> bool:
+        """Delete the record and the values of a task that is over; False while it is not.
+
+        Raises:
+            UnknownTask: no task of this id was ever submitted to this store.
+        """
+        try:
+            state = self.state(task)
+        except ResultExpired:
+            return True
+        if state.end is None:
+            return False
+        self.remove(task, state.attempt, state.end)
+        return True
+
+    def remove(self, task: str, attempt: int, end: End) -> None:
+        """Delete the facts of a task that is over, but for the first claim: the tombstone."""
+        keys = [end_key(task, number) for number in range(1, attempt + 1)]
+        keys += [claim_key(task, number) for number in range(2, attempt + 1)]
+        self.store.commit([Group(Space.LEDGER, deletes=[request_key(task), *keys])])
+        if end.blobs:
+            self.store.delete_blobs(end.blobs)
+
+    def remove_request(self, task: str) -> None:
+        """Delete the request of a task that has ended."""
+        self.store.commit([Group(Space.LEDGER, deletes=[request_key(task)])])
+
+    def open_tasks(self, page: int = 500) -> Iterable[tuple[str, Request]]:
+        """Yield every task that has been submitted and has not ended, oldest first."""
+        after = ""
+        while rows := self.store.scan(Space.LEDGER, request_key(""), after=after, limit=page):
+            for key, record in rows:
+                yield key.removeprefix(request_key("")), decode(Request, record)
+            after = rows[-1][0]
+
+    def recent_ends(self, limit: int) -> list[tuple[str, End]]:
+        """Return the ends of the tasks submitted last, newest first."""
+        rows = self.store.scan(Space.LEDGER, "end:", reverse=True, limit=limit)
+        return [(key.split(":")[1], decode(End, record)) for key, record in rows]
+
+
+def _unknown(task: str) -> UnknownTask:
+    return UnknownTask(f"no task {task!r} was ever submitted to this store; check the id, and --store or OMRUNTIME_STORE")
+
+
+def _expired(task: str) -> ResultExpired:
+    return ResultExpired(f"task {task} is over, and its record was forgotten or has expired; run it again")

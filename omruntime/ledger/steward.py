@@ -1,0 +1,210 @@
+"""The steward: sends again what was requested and is owed, ends what died with its runtime, and clears away.
+
+Any number of stewards may work on one store: every act of theirs is an insert that only one can win.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from omruntime.abc import Call, Group, Space
+from omruntime.errors import ResultExpired, UnknownTask
+from omruntime.ledger.facts import (
+    FINAL,
+    LOST,
+    Claim,
+    End,
+    Request,
+    Sent,
+    decode,
+    encode,
+    lease_prefix,
+    sent_key,
+)
+from omruntime.ledger.lease import LeaseWatch
+from omruntime.ledger.ledger import Ledger, TaskState
+
+__all__ = ["DEFAULT_EXPIRY", "LostVerdict", "Report", "Steward", "lost_budget"]
+
+DEFAULT_EXPIRY = 7 * 24 * 3600.0
+"""Seconds that the record of a task is kept after its end."""
+LOST_ATTEMPTS = 3
+
+LostVerdict = Callable[[str, int, Request, Claim | None, str], End]
+"""Makes the terminal end of a lost task: id, attempt, request, claim of the lost worker, what happened."""
+
+
+def lost_budget(retries: int | None) -> int:
+    """Return how many attempts a task has where its worker is lost."""
+    return LOST_ATTEMPTS if retries is None else 1 + retries
+
+
+@dataclass(slots=True)
+class Report:
+    """What one pass of a steward did."""
+
+    open: int = 0
+    lost: list[str] = field(default_factory=list)
+    """Tasks whose attempt was ended because its worker was gone."""
+    ended: list[str] = field(default_factory=list)
+    """Tasks that were brought to a terminal end."""
+    sent: list[str] = field(default_factory=list)
+    """Tasks that were sent again."""
+    expired: int = 0
+
+
+class Steward:
+    """Looks after the open tasks of one store.
+
+    Args:
+        ledger: the ledger.
+        verdict: makes the terminal end of a task whose worker or runtime is gone for good.
+        engine: address of the engine that `resend` sends to; tasks of other engines are not sent.
+        resend: sends a call again; None where this steward has no engine.
+        incarnation: the engine's present incarnation.
+        watch: the observer of leases.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        verdict: LostVerdict,
+        *,
+        engine: str = "",
+        resend: Callable[[Call], object] | None = None,
+        incarnation: Callable[[], str] | None = None,
+        watch: LeaseWatch | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._verdict = verdict
+        self._engine = engine
+        self._resend = resend
+        self._incarnation = incarnation
+        self._watch = watch or LeaseWatch(ledger.store)
+
+    def step(self) -> Report:
+        """Look at every open task once and do what is due."""
+        report = Report()
+        gone: dict[str, bool] = {}
+        for page in _pages(self._ledger.open_tasks()):
+            states = self._ledger.states([task for task, _ in page])
+            for task, request in page:
+                report.open += 1
+                self.attend(task, request, states[task], gone, report)
+        self._sweep_leases(gone)
+        return report
+
+    def attend(
+        self,
+        task: str,
+        request: Request,
+        state: TaskState | UnknownTask | ResultExpired,
+        gone: dict[str, bool],
+        report: Report,
+    ) -> None:
+        """Do what is due for one open task."""
+        if isinstance(state, Exception):
+            return
+        if state.end is not None:
+            # Its writer died between writing the end and deleting the request.
+            self._ledger.remove_request(task)
+            return
+        if request.runtime and self._is_gone(request.runtime, gone):
+            end = self._verdict(task, state.attempt, request, state.claim, "runtime ended")
+            if self._ledger.close_task(task, state.attempt, end)[1]:
+                report.ended.append(task)
+            return
+        if state.claim is not None:
+            if state.claim.host and self._is_gone(state.claim.host, gone):
+                self._lose(task, request, state.attempt, state.claim, report)
+            return
+        if self._owed(task, request, state):
+            self._send(task, request, state.attempt, report)
+
+    def _is_gone(self, host: str, gone: dict[str, bool]) -> bool:
+        if host not in gone:
+            gone[host] = self._watch.gone(host)
+        return gone[host]
+
+    def _lose(self, task: str, request: Request, attempt: int, claim: Claim, report: Report) -> None:
+        verdict = self._verdict(task, attempt, request, claim, "the worker's lease has run out")
+        final = attempt >= lost_budget(request.retries)
+        end = verdict if final else lost_end(verdict)
+        if not self._ledger.end(task, attempt, end):
+            return
+        (report.ended if final else report.lost).append(task)
+        if not final:
+            self._send(task, request, attempt + 1, report)
+
+    def _owed(self, task: str, request: Request, state: TaskState) -> bool:
+        """Tell whether nobody will start this attempt unless it is sent again."""
+        if self._resend is None or request.engine != self._engine or request.runtime:
+            return False
+        if state.attempt > 1:
+            return True
+        return self._incarnation is not None and self._incarnation() != request.incarnation
+
+    def _send(self, task: str, request: Request, attempt: int, report: Report) -> None:
+        if self._resend is None or request.engine != self._engine:
+            return
+        life = self._incarnation() if self._incarnation is not None else ""
+        for number in itertools.count(1):
+            key = sent_key(task, attempt, number)
+            record = encode(Sent(incarnation=life))
+            if not self._ledger.store.commit([Group(Space.LEDGER, {key: record})])[0]:
+                break
+            held = self._ledger.store.get(Space.LEDGER, [key]).get(key)
+            if held is not None and decode(Sent, held).incarnation == life:
+                # It was sent in this life of the engine already.
+                return
+        self._resend(Call(id=task, name=request.name, label=request.label, payload=tuple(request.payload)))
+        report.sent.append(task)
+
+    def _sweep_leases(self, gone: dict[str, bool]) -> None:
+        """Delete the leases of hosts that are gone and owe nothing any more."""
+        for host, is_gone in gone.items():
+            if is_gone:
+                rows = self._ledger.store.scan(Space.LEDGER, lease_prefix(host))
+                self._ledger.store.commit([Group(Space.LEDGER, deletes=[key for key, _ in rows])])
+
+    def expire(self, older_than: float = DEFAULT_EXPIRY, now: Callable[[], float] = time.time) -> int:
+        """Delete the records and values of tasks that ended more than ``older_than`` seconds ago.
+
+        The first claim of each stays as its tombstone, so that an expired id is told from one never issued.
+        """
+        cutoff, removed, after = now() - older_than, 0, ""
+        while rows := self._ledger.store.scan(Space.LEDGER, "end:", after=after, limit=500):
+            after = rows[-1][0]
+            for key, record in rows:
+                task, attempt = key.split(":")[1:]
+                end = decode(End, record)
+                if end.submitted >= cutoff:
+                    # Ids are ordered by time of submission: nothing behind this one can be older.
+                    return removed
+                if end.state in FINAL and end.ended < cutoff:
+                    self._ledger.remove(task, int(attempt), end)
+                    removed += 1
+        return removed
+
+
+def lost_end(verdict: End) -> End:
+    """Return the end of a lost attempt that will be tried again."""
+    return End(
+        state=LOST,
+        outcome=b"",
+        name=verdict.name,
+        worker=verdict.worker,
+        submitted=verdict.submitted,
+        started=verdict.started,
+        ended=verdict.ended,
+        logs=verdict.logs,
+    )
+
+
+def _pages(tasks: Iterable[tuple[str, Request]], size: int = 200) -> Iterator[list[tuple[str, Request]]]:
+    iterator = iter(tasks)
+    while page := list(itertools.islice(iterator, size)):
+        yield page

@@ -1,0 +1,40 @@
+"""What crosses the wire: signed envelopes, values and exceptions."""
+
+from omruntime.wire.codec import decode_value, encode_value, type_name
+from omruntime.wire.envelope import (
+    PYTHON,
+    WIRE,
+    CallHeader,
+    OutcomeHeader,
+    Part,
+    open_call,
+    open_outcome,
+    peek_call,
+    seal,
+)
+from omruntime.wire.exceptions import decode_exception, encode_exception
+from omruntime.wire.outcomes import failure, read_outcome, success
+from omruntime.wire.values import INLINE_LIMIT, pack_value, unpack_value
+
+__all__ = [
+    "CallHeader",
+    "INLINE_LIMIT",
+    "OutcomeHeader",
+    "PYTHON",
+    "Part",
+    "WIRE",
+    "decode_exception",
+    "decode_value",
+    "encode_exception",
+    "encode_value",
+    "failure",
+    "open_call",
+    "open_outcome",
+    "pack_value",
+    "peek_call",
+    "read_outcome",
+    "seal",
+    "success",
+    "type_name",
+    "unpack_value",
+]

@@ -1,0 +1,5 @@
+"""Where tasks run: the host that an engine's process makes, and the runners that the host starts."""
+
+from omruntime.worker.host import Host
+
+__all__ = ["Host"]

@@ -1,0 +1,81 @@
+"""The action on scripts: packages with a ``run`` function, and ``@virtualobj`` functions."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from omruntime.virtualobj import call_virtualobj, is_virtualobj
+from omruntime.worker.cache import ModelCache
+from omruntime.worker.context import Action, TaskContext
+from omruntime.worker.packages import import_top, package_path, unchanged_process, unpacked
+
+__all__ = ["SCRIPT_ACTIONS"]
+
+_INJECTED = ("result", "results", "state")
+_cache = ModelCache()
+
+
+def run(context: TaskContext, request: Any) -> dict[str, Any]:
+    """Run a script and return its envelope: script, args, kwargs, result, runtime (whole microseconds), started, ended."""
+    args, kwargs, given = tuple(request["args"]), dict(request["kwargs"]), dict(request["given"])
+    scripts, name = context.om.scripts, context.header.name
+    with unchanged_process():
+        started, clock = datetime.now(UTC), time.perf_counter_ns()
+        if scripts.metadata(name).kind == "python.package":
+            value = _run_package(context, args, kwargs, given)
+        else:
+            value = _run_function(context, args, kwargs, given)
+        runtime = (time.perf_counter_ns() - clock) // 1000
+    return {
+        "script": name,
+        "args": list(args),
+        "kwargs": kwargs,
+        "result": value,
+        "runtime": runtime,
+        "started": started.isoformat(),
+        "ended": datetime.now(UTC).isoformat(),
+    }
+
+
+def _run_package(context: TaskContext, args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]) -> Any:
+    name = context.header.name
+    attributes = context.om.scripts.metadata(name).attributes
+    wheel = context.om.scripts.get(name)
+    root = unpacked(wheel, attributes["sha256"], context.scratch)
+    with package_path(root):
+        function = import_top(attributes["top_module"], context.header.title).run
+        return function(*args, **_injected(function, kwargs, given, context.om))
+
+
+def _run_function(context: TaskContext, args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]) -> Any:
+    name, scripts = context.header.name, context.om.scripts
+    function = _cache.get(context.key, name, scripts)
+    if not is_virtualobj(function):
+        raise TypeError(f"the script {name!r} is a {type(function).__name__}, neither a package nor a @virtualobj")
+    standard = {
+        "data": args[0] if args else None,
+        "args": args,
+        "method": "run",
+        "meta": scripts.metadata(name),
+        "store": scripts,
+        "tracking": None,
+        "om": context.om,
+    }
+    return call_virtualobj(function, **{**standard, **given, **kwargs})
+
+
+def _injected(function: Callable[..., Any], kwargs: dict[str, Any], given: dict[str, Any], om: object) -> dict[str, Any]:
+    """Add ``om`` where the signature names it, and what a canvas hands on where it is named or ``**kwargs`` takes it."""
+    parameters = inspect.signature(function).parameters
+    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+    extra = {key: value for key, value in given.items() if key in _INJECTED and (key in parameters or takes_any)}
+    if "om" in parameters:
+        extra["om"] = om
+    return {**extra, **kwargs}
+
+
+SCRIPT_ACTIONS: dict[str, Action] = {"run": run}

@@ -1,0 +1,210 @@
+"""How attempts end in a host: by an outcome, by the runner's death, by time, by a stop, by somebody else's end.
+
+Whoever takes the delivery out of its slot, under the slot's lock, is the one who ends the attempt.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from omruntime.abc import Space
+from omruntime.errors import ResultExpired, StoreUnavailable, UnknownTask
+from omruntime.ledger import FINAL, LOST, RETRY, Claim, End
+from omruntime.ledger.facts import end_key
+from omruntime.ledger.machine import process_state
+from omruntime.store import discard_group, settle_group
+from omruntime.worker import endings
+from omruntime.worker.delivery import Delivery
+from omruntime.worker.process import Exit
+from omruntime.worker.slot import Slot
+
+if TYPE_CHECKING:
+    from omruntime.worker.host import Host
+
+__all__ = ["Attempts"]
+
+_STORE_PAUSE = 0.2
+
+
+class Attempts:
+    """The ends of the attempts that run in one host."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def finish(self, slot: Slot, data: dict[str, Any], outcome: bytes) -> None:
+        """Record what the runner says of its task, and begin the slot's next one in the same transaction."""
+        delivery = self._take(slot)
+        if delivery is None or slot.process is None:
+            return
+        logs = slot.process.output.take()
+        state = data["status"]
+        if state == "FAILURE" and data["retryable"] and delivery.may_retry_failure():
+            state = RETRY
+        final = state in FINAL
+        end = endings.ended(
+            delivery, state, slot.name, outcome if final else b"", logs, data["blobs"] if final else None
+        )
+        following = self._host.next_for(slot)
+        claim = self._host.new_claim(slot)
+        won, claimed = self._record(delivery, end, following, claim)
+        self._after(delivery, end, won, data["effects"], data["blobs"])
+        if following is None:
+            self._host.release(slot)
+        elif claimed:
+            with slot.lock:
+                self._host.launch(slot, following, following.attempt, claim)
+        else:
+            # Whether another attempt is open, and whose it is, takes a closer look.
+            self._host.dispatch(following)
+            self._host.release(slot)
+
+    def _record(self, delivery: Delivery, end: End, following: Delivery | None, claim: Claim) -> tuple[bool, bool]:
+        """Write the end, and with it the claim of what follows; tell which of the two were won."""
+        ledger = delivery.site.ledger
+        if following is None or following.site is not delivery.site:
+            return self._insist(delivery, end), False
+        groups = [
+            ledger.end_group(delivery.task, delivery.attempt, end),
+            ledger.claim_group(following.task, following.attempt, claim),
+        ]
+        try:
+            lost_end, lost_claim = ledger.store.commit(groups)
+        except StoreUnavailable:
+            return self._insist(delivery, end), False
+        return (not lost_end or self._insist(delivery, end)), not lost_claim
+
+    def _insist(self, delivery: Delivery, end: End) -> bool:
+        """Write an end, however long the store takes to come back: an outcome is never dropped for its absence."""
+        while True:
+            try:
+                return delivery.site.ledger.end(delivery.task, delivery.attempt, end)
+            except StoreUnavailable:
+                time.sleep(_STORE_PAUSE)
+
+    def _after(
+        self, delivery: Delivery, end: End, won: bool, effects: Sequence[Any] = (), blobs: Sequence[str] = ()
+    ) -> None:
+        """Do what follows from an end: make store effects current, clear away, resolve or try again."""
+        store = delivery.site.store
+        succeeded = won and end.state == "SUCCESS"
+        if effects:
+            store.commit([(settle_group if succeeded else discard_group)(effects)])
+        if not (won and end.state in FINAL) and blobs:
+            store.delete_blobs(blobs)
+        if not won:
+            self.read_ledger(delivery)
+        elif end.state in FINAL:
+            self._drop_arguments(delivery)
+            self._host.settle(delivery, end.outcome)
+        else:
+            delivery.attempt += 1
+            self._host.later(delivery.header.retry_delay if end.state == RETRY else 0.0, delivery)
+
+    def _drop_arguments(self, delivery: Delivery) -> None:
+        names = [part.blob for part in delivery.header.parts if part.blob]
+        if names:
+            delivery.site.store.delete_blobs(names)
+
+    def read_ledger(self, delivery: Delivery) -> None:
+        """Go by what somebody else has recorded: their outcome, or the attempt that is open now."""
+        try:
+            state = delivery.site.ledger.state(delivery.task)
+        except (UnknownTask, ResultExpired):
+            self._host.settle(delivery, b"")
+            return
+        if state.end is not None:
+            self._drop_arguments(delivery)
+            self._host.settle(delivery, state.end.outcome)
+        elif state.claim is None:
+            delivery.attempt = state.attempt
+            self._host.later(0.0, delivery)
+        else:
+            self._host.settle(delivery, b"")
+
+    def runner_died(self, slot: Slot, exit: Exit, logs: str) -> None:
+        """Record that the slot's task lost its runner, if it had one."""
+        delivery = self._take(slot)
+        if delivery is not None:
+            self._lose(slot, delivery, exit, logs, "")
+
+    def _lose(self, slot: Slot, delivery: Delivery, exit: Exit | None, logs: str, why: str) -> None:
+        if delivery.may_retry_loss():
+            end = endings.ended(delivery, LOST, slot.name, logs=logs)
+        else:
+            end = endings.lost(delivery, exit, self._host.auth, slot.name, logs, why)
+        self._after(delivery, end, self._insist(delivery, end))
+
+    def time_out(self, slot: Slot, delivery: Delivery) -> None:
+        """Stop a delivery whose time is over, if the slot still runs it."""
+        with slot.lock:
+            if slot.delivery is not delivery or delivery.deadline is None or time.monotonic() < delivery.deadline:
+                return
+            slot.delivery = None
+        logs = slot.process.output.take() if slot.process is not None else ""
+        if delivery.may_retry_failure():
+            end = endings.ended(delivery, RETRY, slot.name, logs=logs)
+        else:
+            end = endings.timed_out(delivery, self._host.auth, slot.name, logs)
+        slot.condemn()
+        self._after(delivery, end, self._insist(delivery, end))
+
+    def withdraw(self, slot: Slot, task: str) -> bool:
+        """Stop a task that has ended elsewhere; False when the slot does not run it."""
+        with slot.lock:
+            delivery = slot.delivery
+            if delivery is None or delivery.task != task:
+                return False
+            slot.delivery = None
+        slot.condemn()
+        self.read_ledger(delivery)
+        return True
+
+    def watch(self, slot: Slot, now: float, period: float) -> None:
+        """Give up a runner that has been stopped (state T) for a whole lease period."""
+        if slot.delivery is None or process_state(slot.pid) not in ("T", "t"):
+            slot.stopped_since = None
+            return
+        if slot.stopped_since is None:
+            slot.stopped_since = now
+        if now - slot.stopped_since < period:
+            return
+        delivery = self._take(slot)
+        if delivery is not None:
+            slot.condemn(grace=0.0)
+            logs = slot.process.output.take() if slot.process is not None else ""
+            self._lose(slot, delivery, None, logs, f"was stopped for {period:.0f} s")
+
+    def look_for_foreign_ends(self, slots: Sequence[Slot]) -> None:
+        """Stop the tasks whose running attempt somebody else has ended."""
+        running = [(slot, slot.delivery) for slot in slots]
+        for slot, delivery in running:
+            if delivery is None:
+                continue
+            key = end_key(delivery.task, delivery.attempt)
+            try:
+                ended = delivery.site.store.get(Space.LEDGER, [key])
+            except StoreUnavailable:
+                return
+            if ended and slot.delivery is delivery:
+                self.withdraw(slot, delivery.task)
+
+    def revoke_all(self, slots: Sequence[Slot], queued: Sequence[Delivery]) -> None:
+        """End everything that is open as revoked."""
+        why = "was revoked: its runtime was closed without waiting for it"
+        for delivery in queued:
+            self._host.revoke(delivery.task, delivery, why)
+            self.read_ledger(delivery)
+        for slot in slots:
+            delivery = self._take(slot)
+            if delivery is not None:
+                self._host.revoke(delivery.task, delivery, why)
+                slot.condemn(grace=0.0)
+                self.read_ledger(delivery)
+
+    def _take(self, slot: Slot) -> Delivery | None:
+        with slot.lock:
+            delivery, slot.delivery = slot.delivery, None
+        return delivery

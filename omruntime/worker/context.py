@@ -1,0 +1,65 @@
+"""What a running task knows of itself, and what actions need to do their work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from omruntime.store import Effect, ObjectStore
+from omruntime.wire import CallHeader
+from omruntime.worker.sites import Site
+
+__all__ = ["Action", "CURRENT", "TaskContext", "TaskOmega"]
+
+
+class TaskOmega(Protocol):
+    """What the worker uses of the Omega that the client's package provides."""
+
+    @property
+    def datasets(self) -> ObjectStore: ...
+    @property
+    def models(self) -> ObjectStore: ...
+    @property
+    def scripts(self) -> ObjectStore: ...
+    @property
+    def jobs(self) -> ObjectStore: ...
+
+
+CURRENT: ContextVar[TaskContext | None] = ContextVar("omruntime_task", default=None)
+"""The task that this thread runs."""
+
+
+@dataclass(slots=True)
+class TaskContext:
+    """One attempt of a task, where it runs."""
+
+    header: CallHeader
+    attempt: int
+    site: Site
+    om: TaskOmega
+    scratch: Path
+    """Directory that the runners of one host share."""
+    staged: list[ObjectStore] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """Distinguishes objects of the same name in different stores and buckets."""
+        return f"{self.header.store_id}/{self.header.bucket}"
+
+    def stage(self, objects: ObjectStore) -> ObjectStore:
+        """Return a view of a store whose puts become current only if this attempt wins."""
+        view = objects.staged(self.header.id, self.attempt)
+        self.staged.append(view)
+        return view
+
+    def effects(self) -> list[Effect]:
+        """Return what this attempt has staged."""
+        return [effect for view in self.staged for effect in view.effects]
+
+
+Action = Callable[[TaskContext, Any], Any]
+"""An action: from the context and the decoded arguments to the task's value."""
+

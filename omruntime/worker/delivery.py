@@ -1,0 +1,114 @@
+"""One call in a host: from the moment it is accepted to the moment its future is resolved."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+
+from omruntime.abc import Buffer
+from omruntime.ledger import lost_budget
+from omruntime.wire import CallHeader
+from omruntime.worker.sites import Site
+
+__all__ = ["Delivery", "WorkQueue", "label_set"]
+
+
+def label_set(label: str) -> frozenset[str]:
+    """Return the labels that a call asks for, ``default`` where it names none."""
+    return frozenset(part.strip() for part in label.split(",") if part.strip()) or frozenset({"default"})
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """A checked call and what has become of it here."""
+
+    header: CallHeader
+    payload: tuple[Buffer, ...]
+    site: Site
+    future: Future[bytes]
+    labels: frozenset[str] = field(init=False)
+    attempt: int = 1
+    """The attempt that runs here, or before a claim the lowest that can be open."""
+    started: float = 0.0
+    """Seconds since the epoch when this attempt was claimed."""
+    deadline: float | None = None
+    """Monotonic time at which its time is over."""
+
+    def __post_init__(self) -> None:
+        self.labels = label_set(self.header.label)
+
+    @property
+    def task(self) -> str:
+        """Id of the task."""
+        return self.header.id
+
+    def may_retry_failure(self) -> bool:
+        """Tell whether another attempt is due after the user's exception."""
+        return self.header.retries is not None and self.attempt <= self.header.retries
+
+    def may_retry_loss(self) -> bool:
+        """Tell whether another attempt is due after the loss of the worker."""
+        return self.attempt < lost_budget(self.header.retries)
+
+    def resolve(self, outcome: bytes) -> None:
+        """Hand the packed outcome to whoever holds the future; empty means: read the ledger."""
+        try:
+            self.future.set_result(outcome)
+        except InvalidStateError:
+            # The holder cancelled the future; the outcome is in the ledger.
+            return
+
+    def refuse(self, error: Exception) -> None:
+        """Tell whoever holds the future that this delivery came to nothing."""
+        try:
+            self.future.set_exception(error)
+        except InvalidStateError:
+            return
+
+
+class WorkQueue:
+    """Deliveries that wait for a runner of their labels; the oldest that fits comes first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._waiting: dict[frozenset[str], deque[tuple[int, Delivery]]] = {}
+
+    def put(self, delivery: Delivery) -> None:
+        """Add a delivery behind the others of its labels."""
+        with self._lock:
+            self._waiting.setdefault(delivery.labels, deque()).append((next(self._numbers), delivery))
+
+    def pop(self, labels: frozenset[str]) -> Delivery | None:
+        """Take the oldest delivery that a runner of these labels may run."""
+        if not self._waiting:
+            return None
+        with self._lock:
+            fitting = [queue for wanted, queue in self._waiting.items() if queue and wanted <= labels]
+            if not fitting:
+                return None
+            return min(fitting, key=lambda queue: queue[0][0]).popleft()[1]
+
+    def remove(self, task: str) -> Delivery | None:
+        """Take out the delivery of a task."""
+        with self._lock:
+            for queue in self._waiting.values():
+                for entry in queue:
+                    if entry[1].task == task:
+                        queue.remove(entry)
+                        return entry[1]
+        return None
+
+    def take_all(self) -> list[Delivery]:
+        """Take out everything, oldest first."""
+        with self._lock:
+            entries = sorted((entry for queue in self._waiting.values() for entry in queue), key=lambda entry: entry[0])
+            self._waiting.clear()
+        return [delivery for _, delivery in entries]
+
+    def __len__(self) -> int:
+        with self._lock:
+            return sum(len(queue) for queue in self._waiting.values())

@@ -1,0 +1,132 @@
+"""A runner as its host sees it: a child process in a process group of its own, with a channel and an output pipe."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from omruntime.abc import Buffer
+from omruntime.auth import KEY_VARIABLE
+from omruntime.worker.channel import Channel, Message
+from omruntime.worker.output import OutputPipe
+
+__all__ = ["RUNNER_MODULE", "Exit", "RunnerProcess"]
+
+RUNNER_MODULE = "omruntime.runner"
+
+
+_life_ends: set[int] = set()
+
+
+def _let_go() -> None:
+    """Close a forked child's copies: a runner must not live on because its client once forked."""
+    for end in _life_ends:
+        os.close(end)
+    _life_ends.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+class Exit:
+    """How a process ended."""
+
+    def __init__(self, returncode: int) -> None:
+        self.signal = -returncode if returncode < 0 else None
+        self.exitcode = returncode if returncode >= 0 else None
+
+    def __str__(self) -> str:
+        if self.signal is None:
+            return f"exited with code {self.exitcode}"
+        try:
+            return f"was killed by {signal.Signals(self.signal).name}"
+        except ValueError:
+            return f"was killed by signal {self.signal}"
+
+
+class RunnerProcess:
+    """One runner.
+
+    Args:
+        name: name of the runner among its host's.
+        labels: labels of the tasks that it may run.
+        config: what it needs to know, sent over the channel and so never in an argument or a variable.
+        env: environment variables to set beside those of this process.
+        cwd: its working directory.
+    """
+
+    def __init__(
+        self, name: str, labels: frozenset[str], config: dict[str, Any], env: Mapping[str, str], cwd: str
+    ) -> None:
+        self.name = name
+        self.labels = labels
+        self.ready = threading.Event()
+        self.output = OutputPipe()
+        ours, theirs = socket.socketpair()
+        # Only this process holds the write end, and it never writes: its end is the end of the client or the host.
+        life_read, self._life = os.pipe()
+        _life_ends.add(self._life)
+        environment = {**os.environ, **env}
+        environment.pop(KEY_VARIABLE, None)
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", RUNNER_MODULE, str(theirs.fileno()), str(life_read)],
+            stdin=subprocess.DEVNULL,
+            stdout=self.output.write_end,
+            stderr=self.output.write_end,
+            pass_fds=(theirs.fileno(), life_read),
+            start_new_session=True,
+            env=environment,
+            cwd=cwd,
+        )
+        os.close(life_read)
+        theirs.close()
+        self.output.close_write_end()
+        self._channel = Channel(ours)
+        self.pid = self._process.pid
+        self._channel.send("config", {**config, "name": name, "labels": sorted(labels)})
+
+    def send(self, kind: str, data: dict[str, Any], buffers: tuple[Buffer, ...] = ()) -> None:
+        """Send a message; a runner that is gone is noticed by whoever receives."""
+        try:
+            self._channel.send(kind, data, buffers)
+        except OSError:
+            return
+
+    def receive(self) -> tuple[Message, list[memoryview]] | None:
+        """Wait for a message of the runner; None when it is gone."""
+        return self._channel.receive()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the runner and all processes that it started."""
+        if self._process.returncode is None:
+            try:
+                os.killpg(self.pid, number)
+            except ProcessLookupError:
+                return
+
+    def has_died(self) -> bool:
+        """Tell whether the process has ended, without waiting for it; its exit is kept for `reap`."""
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
+
+    def hang_up(self) -> None:
+        """Make the thread that waits in `receive` see the end."""
+        self._channel.shutdown()
+
+    def reap(self) -> Exit:
+        """End what is left of the process group, wait for the process and free all that belongs to it."""
+        # Before the wait the pid cannot belong to anybody else.
+        self.signal(signal.SIGKILL)
+        code = self._process.wait()
+        self._channel.close()
+        _life_ends.discard(self._life)
+        os.close(self._life)
+        return Exit(code)

@@ -1,0 +1,119 @@
+"""The loop of a runner: takes tasks from its host, one at a time, in its main thread."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from omruntime.auth import Auth
+from omruntime.errors import OmegaRuntimeError, SerializationError, SignatureError, StoreUnavailable
+from omruntime.store import open_shared
+from omruntime.wire import CallHeader, failure, peek_call, success, unpack_value
+from omruntime.worker.actions import find_action
+from omruntime.worker.channel import Channel
+from omruntime.worker.context import CURRENT, TaskContext, TaskOmega
+from omruntime.worker.life import tie_life_to
+from omruntime.worker.link import HostLink
+from omruntime.worker.sites import Site, Sites
+
+__all__ = ["OmegaOpener", "serve"]
+
+OmegaOpener = Callable[[Site, str, Auth, HostLink], TaskOmega]
+"""Makes the Omega of a task: store, bucket, keys, the way to the host."""
+
+_NEVER_RETRIED = (SignatureError, SerializationError)
+
+
+def serve(channel_fd: int, life_fd: int, open_omega: OmegaOpener) -> int:
+    """Run tasks until the host says stop or is gone; return the exit code of the process."""
+    tie_life_to(life_fd)
+    os.set_inheritable(channel_fd, False)
+    for stream in (sys.stdout, sys.stderr):
+        # What was printed must have left the process when it dies.
+        cast(TextIO, stream).reconfigure(line_buffering=True)  # type: ignore[attr-defined]
+    channel = Channel(socket.socket(fileno=channel_fd))
+    received = channel.receive()
+    if received is None:
+        return 0
+    Runner(channel, received[0].data, open_omega).run()
+    return 0
+
+
+class Runner:
+    """One runner.
+
+    Args:
+        channel: the way to the host.
+        config: what the host has to say first.
+        open_omega: makes the Omega of a task.
+    """
+
+    def __init__(self, channel: Channel, config: dict[str, Any], open_omega: OmegaOpener) -> None:
+        self._channel = channel
+        self._auth = Auth(config["user"], config["key"])
+        self._scratch = Path(config["scratch"])
+        self._link = HostLink(channel, config)
+        self._open_omega = open_omega
+        self._sites = Sites(open_shared)
+        self._omegas: dict[tuple[str, str], TaskOmega] = {}
+
+    def run(self) -> None:
+        """Take tasks until there are no more."""
+        self._channel.send("ready", {})
+        while (received := self._channel.receive()) is not None:
+            message, buffers = received
+            if message.kind == "stop":
+                break
+            if message.kind == "task":
+                self._link.task_begins()
+                data, outcome = self._perform(message.data["attempt"], buffers)
+                self._link.task_ends()
+                sys.stdout.flush()
+                sys.stderr.flush()
+                self._channel.send("outcome", data, [outcome])
+        self._sites.close()
+
+    def _perform(self, attempt: int, buffers: list[memoryview]) -> tuple[dict[str, Any], bytes]:
+        """Run one task and return what to tell the host: the data of the message and the packed outcome."""
+        header = peek_call(buffers)
+        site = self._sites.get(header.store_id, header.store_url)
+        context = TaskContext(header, attempt, site, self._omega(header, site), self._scratch)
+        token = CURRENT.set(context)
+        try:
+            value = find_action(header.kind, header.action)(context, self._arguments(header, buffers, site))
+            outcome, blobs = success(value, task=header.id, attempt=attempt, store=site.store, auth=self._auth)
+            status, retryable = "SUCCESS", True
+        except BaseException as exc:
+            # SystemExit and KeyboardInterrupt of user code end the task, and not its runner.
+            status, retryable = "FAILURE", not isinstance(exc, _NEVER_RETRIED)
+            outcome, blobs = failure(
+                exc, task=header.id, attempt=attempt, store=site.store, auth=self._auth, retryable=retryable
+            )
+        finally:
+            CURRENT.reset(token)
+        effects = [[effect.key, effect.record] for effect in context.effects()]
+        return {"status": status, "retryable": retryable, "blobs": blobs, "effects": effects}, outcome
+
+    def _omega(self, header: CallHeader, site: Site) -> TaskOmega:
+        key = (header.store_id, header.bucket)
+        if key not in self._omegas:
+            self._omegas[key] = self._open_omega(site, header.bucket, self._auth, self._link)
+        return self._omegas[key]
+
+    def _arguments(self, header: CallHeader, buffers: list[memoryview], site: Site) -> Any:
+        try:
+            return unpack_value(header.parts, buffers[1:], site.store)
+        except OmegaRuntimeError:
+            raise
+        except FileNotFoundError as exc:
+            raise StoreUnavailable(f"the arguments of {header.title} are gone from the store: {exc}") from exc
+        except Exception as exc:
+            # Loading an argument runs its own code: whatever that raises.
+            raise SerializationError(
+                f"an argument of {header.title} cannot be loaded in the worker: {type(exc).__name__}: {exc}; "
+                "is what it needs installed there?"
+            ) from exc

@@ -1,0 +1,83 @@
+"""The stores that a host or a runner works on: opened at the first call that names them, by id and URL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from omruntime.abc import Store
+from omruntime.errors import StoreUnavailable
+from omruntime.ledger import LeaseHolder, Ledger
+
+__all__ = ["Site", "Sites"]
+
+
+class Site:
+    """One store with its ledger and, for a host, the host's lease in it."""
+
+    def __init__(self, store: Store, lease: LeaseHolder | None) -> None:
+        self.store = store
+        self.ledger = Ledger(store)
+        self.lease = lease
+
+
+class Sites:
+    """The sites of one host or runner.
+
+    Args:
+        opener: opens a store by URL; never creates one.
+        host: id of the host whose lease is held in every store; empty for a runner.
+        period: the lease's period in seconds.
+    """
+
+    def __init__(self, opener: Callable[[str], Store], host: str = "", period: float = 0.0) -> None:
+        self._opener = opener
+        self._host = host
+        self._period = period
+        self._lock = threading.Lock()
+        self._sites: dict[str, Site] = {}
+
+    def get(self, store_id: str, url: str) -> Site:
+        """Return the site of a store.
+
+        Raises:
+            StoreUnavailable: it cannot be opened, or what lies at the URL is another store.
+        """
+        site = self._sites.get(store_id)
+        if site is not None:
+            return site
+        with self._lock:
+            if store_id not in self._sites:
+                self._sites[store_id] = self._open(store_id, url)
+            return self._sites[store_id]
+
+    def _open(self, store_id: str, url: str) -> Site:
+        store = self._opener(url)
+        if store.id != store_id:
+            found = store.id
+            store.close()
+            raise StoreUnavailable(
+                f"the call is about store {store_id}, and the worker finds store {found} at {url}; "
+                "let both open the same store (--store, OMRUNTIME_STORE)"
+            )
+        lease = LeaseHolder(store, self._host, self._period) if self._host else None
+        return Site(store, lease)
+
+    def all(self) -> list[Site]:
+        """Return the sites that are open."""
+        with self._lock:
+            return list(self._sites.values())
+
+    def close(self) -> None:
+        """Give up the leases and close the stores."""
+        with self._lock:
+            sites, self._sites = list(self._sites.values()), {}
+        for site in sites:
+            try:
+                if site.lease is not None:
+                    site.lease.release()
+            except StoreUnavailable:
+                # Nobody can read the lease either; it runs out.
+                pass
+            finally:
+                site.store.close()
