@@ -14,6 +14,7 @@ from omruntime.testing import capture_calls
 from omruntime import AsyncResult, Auth, Omega, OmegaRuntime, OmegaScriptProxy
 from omruntime.abc import Capability
 from omruntime.errors import UnsupportedCapability
+from omruntime.plugins import load_backend_class
 from omruntime_conformance.clients import Client, start_client
 from omruntime_conformance.faults import Processes
 from omruntime_conformance.harness import Cluster, Harness
@@ -86,13 +87,17 @@ class Context:
         if not isinstance(self._cluster, str):
             return self._cluster
         if self._cluster.partition("://")[2]:
-            return OmegaRuntime(self._cluster, auth=self.auth)
+            return OmegaRuntime.from_url(self._cluster, auth=self.auth)
         return self.private_runtime(self._cluster)
 
     def private_runtime(self, url: str = "", workers: Mapping[str, int] | None = None) -> OmegaRuntime:
         """Open a private cluster of the engine with the rule's workers, or with these."""
         chosen = dict(workers or self.rule.workers)
-        return OmegaRuntime(url or self.private_url, workers=chosen, env=self._env, auth=self.auth)
+        url = url or self.private_url
+        engine = load_backend_class(url.partition("://")[0].partition("+")[0])
+        kind = type("OmegaRuntimeUnderTest", (OmegaRuntime,), {"backend": engine})
+        opened: OmegaRuntime = kind(url, workers=chosen, env=self._env, auth=self.auth)
+        return opened
 
     def omega(self, runtime: OmegaRuntime | str | None = None, *, auth: Auth | None = None, store: str = "") -> Omega:
         """Open one more Omega, on the rule's store where no other is named; it is closed at the end of the rule."""

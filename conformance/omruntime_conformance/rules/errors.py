@@ -66,8 +66,6 @@ def _raises_with_lock(data: Any = None) -> None:
 
 @virtualobj
 def _returns_lock(data: Any = None, log: str = "") -> Any:
-    import threading
-
     note(log, "start", "lock")
     return {"inside": [threading.Lock()]}
 
@@ -178,7 +176,6 @@ def unknown_object_is_refused(ctx: Context) -> None:
         lambda: om.runtime.model("no-such-model").fit([[1.0]], [1.0]),
         lambda: om.runtime.model("no-such-model").predict([[1.0]]),
         lambda: om.runtime.script("no-such-script").run(),
-        lambda: om.runtime.job("no-such-job").run(),
         lambda: om.runtime.model("known").predict("no-such-dataset"),
         lambda: om.runtime.model("known").fit("no-such-dataset[^y]", "no-such-dataset[y]"),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from omruntime.testing import capture_calls
@@ -16,8 +17,6 @@ from omruntime_conformance.tasks import held, note, pass_gate, suicidal
 @virtualobj
 def _who(data: Any = None, log: str = "", gate: str = "") -> int:
     """Note start and end, and return the process that has got to the end."""
-    import os
-
     note(log, "start", "who")
     pass_gate(gate)
     note(log, "end", "who")

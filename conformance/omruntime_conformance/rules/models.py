@@ -152,8 +152,6 @@ def _witness(
     data: Any = None, method: str = "", meta: Any = None, store: Any = None, log: str = "", extra: Any = None
 ) -> Any:
     """Note what came in, and return its shape."""
-    import numpy as np
-
     parts = list(data) if isinstance(data, tuple | list) and method in ("fit", "score", "reduce") else [data]
     shapes = [list(np.shape(part)) for part in parts]
     note(log, "start", method, shapes=shapes, meta=meta.name, tuple=isinstance(data, tuple), extra=extra)

@@ -13,15 +13,13 @@ from omruntime import AsyncResult, virtualobj
 from omruntime.errors import ResultExpired, ResultTimeout, UnknownTask
 from omruntime_conformance.context import Context
 from omruntime_conformance.registry import rule
-from omruntime_conformance.tasks import Trouble, echo, held
+from omruntime_conformance.tasks import Trouble, echo, held, note, pass_gate
 
 _RANK = {"PENDING": 0, "STARTED": 1, "SUCCESS": 2, "FAILURE": 2, "REVOKED": 2}
 
 
 @virtualobj
 def _gated_model(data: object = None, log: str = "", gate: str = "") -> str:
-    from omruntime_conformance.tasks import note, pass_gate
-
     note(log, "start", "model")
     pass_gate(gate)
     return "predicted"
@@ -99,8 +97,6 @@ class _Watch:
 
 @virtualobj
 def _fails(data: object = None, log: str = "") -> None:
-    from omruntime_conformance.tasks import Trouble
-
     raise Trouble("as it should")
 
 

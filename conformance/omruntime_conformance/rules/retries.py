@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 from typing import Any
 
 from omruntime import virtualobj
 from omruntime_conformance.context import Context
 from omruntime_conformance.registry import rule
-from omruntime_conformance.tasks import Trouble, note
+from omruntime_conformance.tasks import LOG_FILE, Trouble, note
 
 
 @virtualobj
 def _fails_until(data: int = 0, log: str = "", name: str = "") -> Any:
     """Fail on every attempt before the one of this number, as the log counts them."""
-    import json
-    import os
-
-    from omruntime_conformance.tasks import LOG_FILE
-
     note(log, "start", name)
     with open(os.path.join(log, LOG_FILE)) as stream:
         lines = [json.loads(line) for line in stream]
