@@ -44,7 +44,8 @@ class Harness(ABC):
 
         Args:
             workers: slots per label set, like ``{'default': 2, 'gpu': 1}``.
-            env: environment variables for the workers.
+            env: environment variables for the workers. A harness that starts each worker itself may also set
+                ``OMRUNTIME_CONFORMANCE_LABEL`` to the worker's own labels, for the suite's log.
         """
 
     def kill_node(self, worker: WorkerInfo) -> None:

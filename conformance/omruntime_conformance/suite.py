@@ -101,7 +101,7 @@ def _check_sealed(cls: type) -> None:
                 "list a rule that fails in known_failures, with a link"
             )
     harness = getattr(cls, "harness", None)
-    if not (isinstance(harness, type) and issubclass(harness, Harness) and getattr(harness, "backend", "")):
+    if not (isinstance(harness, type) and issubclass(harness, Harness) and hasattr(harness, "backend")):
         raise TypeError(f"{cls.__name__}.harness must be a subclass of Harness that names its backend")
 
 

@@ -115,7 +115,8 @@ def _objects() -> dict[str, Any]:
 
 def _arrays() -> dict[str, Any]:
     base = np.arange(12)
-    arrays = {f"dtype {code}": base.astype(code) for code in np.typecodes["AllInteger"] + np.typecodes["AllFloat"]}
+    codes = np.typecodes["AllInteger"] + np.typecodes["AllFloat"]
+    arrays: dict[str, Any] = {f"dtype {code}": base.astype(code) for code in codes}
     arrays |= {
         "bool array": base % 2 == 0,
         "text array": np.array(["a", "längere", "漢"]),

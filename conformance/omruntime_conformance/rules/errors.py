@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -46,15 +47,14 @@ def _raises(data: Any = None) -> None:
 @virtualobj
 def _exits(data: str = "", log: str = "") -> None:
     note(log, "start", data)
-    raise {"SystemExit": SystemExit(3), "KeyboardInterrupt": KeyboardInterrupt()}.get(
-        data
-    ) or asyncio.CancelledError()
+    exits = {"SystemExit": SystemExit(3), "KeyboardInterrupt": KeyboardInterrupt()}
+    raise exits.get(data) or asyncio.CancelledError()
 
 
 @virtualobj
 def _chained(data: Any = None) -> None:
     try:
-        {}["nothing"]
+        dict[str, int]()["nothing"]
     except KeyError as cause:
         raise Trouble("because") from cause  # the line that is looked for
 
@@ -85,9 +85,9 @@ def own_exception_comes_back(ctx: Context) -> None:
     assert ctx.fails(script.run("builtin"), KeyError).args == ("missing", 4)
     exits = ctx.deploy(_exits, "exits")
     for name in ("SystemExit", "KeyboardInterrupt", "CancelledError"):
-        error = ctx.fails(exits.run(name, log=str(ctx.log)), TaskError)
-        assert name in error.type_name
-        assert name in str(error)
+        ended = ctx.fails(exits.run(name, log=str(ctx.log)), TaskError)
+        assert name in ended.type_name
+        assert name in str(ended)
 
 
 @rule("ERR-002", rests_on=("ERR-001",))
@@ -172,7 +172,7 @@ def unknown_object_is_refused(ctx: Context) -> None:
     om = ctx.om
     ctx.deploy(held)
     om.models.put(held, "known")
-    calls = [
+    calls: list[Callable[[], object]] = [
         lambda: om.runtime.model("no-such-model").fit([[1.0]], [1.0]),
         lambda: om.runtime.model("no-such-model").predict([[1.0]]),
         lambda: om.runtime.script("no-such-script").run(),

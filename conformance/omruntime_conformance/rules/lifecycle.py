@@ -112,8 +112,8 @@ def side_by_side(ctx: Context) -> None:
     ctx.log.wait("start", "first")
     ctx.log.wait("start", "second")
     gate.open()
-    for name, each in zip(("first", "second"), handles, strict=True):
-        assert [ctx.value(handle) for handle in each] == [f"{name}-{n}" for n in range(3)]
+    for name, own in zip(("first", "second"), handles, strict=True):
+        assert [ctx.value(handle) for handle in own] == [f"{name}-{n}" for n in range(3)]
     first_pids, second_pids = ({entry.pid for entry in ctx.log.starts(name)} for name in ("first", "second"))
     assert not first_pids & second_pids
     second.close()

@@ -23,7 +23,7 @@ from omruntime_conformance.tasks import note
 
 def _iris(ctx: Context) -> pd.DataFrame:
     """Store the flowers as ``iris``, with the class in column ``y``."""
-    frame = load_iris(as_frame=True).frame.rename(columns={"target": "y"})
+    frame: pd.DataFrame = load_iris(as_frame=True).frame.rename(columns={"target": "y"})
     frame = frame.sample(frac=1.0, random_state=7).reset_index(drop=True)
     frame.columns = [name.replace(" (cm)", "").replace(" ", "_") for name in frame.columns]
     ctx.om.datasets.put(frame, "iris")

@@ -43,7 +43,7 @@ def secrets_stay_secret(ctx: Context) -> None:
     root.setLevel(logging.DEBUG)
     try:
         _not_in(key, "a repr or error", _texts(ctx))
-        _not_in(_PASSWORD, "the repr or error of a URL with a password", _url_texts())
+        _not_in(_PASSWORD, "the repr or error of a URL with a password", _url_texts(ctx))
     finally:
         root.removeHandler(recorder)
         root.setLevel(level)
@@ -79,11 +79,11 @@ def _texts(ctx: Context) -> Iterable[str]:
     yield repr(ctx.value(ctx.om.runtime.script("snapshot").run(log=str(ctx.log))))
 
 
-def _url_texts() -> Iterable[str]:
+def _url_texts(ctx: Context) -> Iterable[str]:
     """Yield what is said about URLs with a password that lead nowhere."""
     stores = [f"mongodb://user:{_PASSWORD}@127.0.0.1:1/db", f"nonsense://user:{_PASSWORD}@host/db"]
     runtimes = [f"celery+redis://:{_PASSWORD}@127.0.0.1:1/0", f"nonsense://user:{_PASSWORD}@host"]
-    for store, runtime in [(url, None) for url in stores] + [(None, url) for url in runtimes]:
+    for store, runtime in [(url, ctx.private_url) for url in stores] + [(ctx.store_url, url) for url in runtimes]:
         try:
             with Omega(store, runtime, auth=Auth("somebody", secrets.token_hex())) as om:
                 yield repr(om)

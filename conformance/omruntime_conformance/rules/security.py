@@ -45,7 +45,8 @@ def _of_another_key(ctx: Context) -> Call:
     other.scripts.put(held, "held")
     with capture_calls(other.runtime, deliver=False) as calls:
         other.runtime.script("held").run(log=str(ctx.log), name="forged")
-    return calls[0]
+    call: Call = calls[0]
+    return call
 
 
 def _altered(ctx: Context, call: Call, foreign: Call) -> Iterator[tuple[str, Call]]:
