@@ -85,6 +85,8 @@ class End(msgspec.Struct, array_like=True, frozen=True):
     logs: str = ""
     blobs: list[str] = []
     """Blobs of the outcome, deleted when the record goes."""
+    nonce: str = msgspec.field(default_factory=lambda: os.urandom(8).hex())
+    """Tells this writer's end from an equal one of somebody else."""
 
 
 class Lease(msgspec.Struct, array_like=True, frozen=True):

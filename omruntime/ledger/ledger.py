@@ -240,7 +240,9 @@ class Ledger:
 
 
 def _unknown(task: str) -> UnknownTask:
-    return UnknownTask(f"no task {task!r} was ever submitted to this store; check the id, and --store or OMRUNTIME_STORE")
+    return UnknownTask(
+        f"no task {task!r} was ever submitted to this store; check the id, and --store or OMRUNTIME_STORE"
+    )
 
 
 def _expired(task: str) -> ResultExpired:
