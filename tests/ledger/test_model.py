@@ -48,8 +48,15 @@ class Party:
 class LedgerMachine(RuleBasedStateMachine):
     """One task, any number of parties."""
 
-    @initialize(retries=st.one_of(st.none(), st.integers(0, 3)))
-    def submit(self, retries: int | None) -> None:
+    @initialize(
+        retries=st.one_of(st.none(), st.integers(0, 3)),
+        cancels=st.booleans(),
+        forgets=st.booleans(),
+        repeats=st.booleans(),
+    )
+    def submit(self, retries: int | None, cancels: bool, forgets: bool, repeats: bool) -> None:
+        # What happens often hides what happens seldom: each history has some kinds of events, and not others.
+        self.cancels, self.forgets, self.repeats = cancels, forgets, repeats
         self.store = DictStore()
         self.retries = retries
         self.incarnation = 0
@@ -112,7 +119,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(outcome=st.sampled_from(["SUCCESS", "FAILURE"]), keep=st.booleans())
     def deliver(self, outcome: str, keep: bool) -> None:
         """The engine hands the call to a host, perhaps not for the last time."""
-        self.pending -= 0 if keep else 1
+        self.pending -= 0 if keep and self.repeats else 1
         self.hosts += 1
         party = Party(f"h{self.hosts}")
         party.actor = Actor(lambda store: self.run_delivery(party, store, outcome), self.store)
@@ -122,29 +129,34 @@ class LedgerMachine(RuleBasedStateMachine):
     def steward(self) -> None:
         self.parties.append(Party().acting(Actor(self.run_steward, self.store)))
 
+    @precondition(lambda self: self.cancels)
     @rule()
     def cancel(self) -> None:
         self.parties.append(Party().acting(Actor(self.run_cancel, self.store)))
 
-    @precondition(lambda self: self.parties)
-    @rule(which=st.integers(0, 20), steps=st.integers(1, 4))
-    def step(self, which: int, steps: int) -> None:
-        party = self.parties[which % len(self.parties)]
-        for _ in range(steps):
-            party.actor.step()
+    @precondition(lambda self: self.busy())
+    @rule(order=st.lists(st.integers(0, 20), min_size=1, max_size=8))
+    def interleave(self, order: list[int]) -> None:
+        for which in order:
+            if busy := self.busy():
+                busy[which % len(busy)].actor.step()
 
-    @precondition(lambda self: self.parties)
+    def busy(self) -> list[Party]:
+        return [party for party in self.parties if not party.actor.done]
+
+    @precondition(lambda self: any(party.host for party in self.busy()))
     @rule(which=st.integers(0, 20), killed=st.booleans())
     def lose(self, which: int, killed: bool) -> None:
         """A host is killed where it stands, or only sleeps and will wake up: observers cannot tell."""
-        party = self.parties[which % len(self.parties)]
-        if party.host and not party.actor.done:
-            self.dead.add(party.host)
-            if killed:
-                party.actor.abandon()
-                # What it had not claimed the engine gives to somebody else.
-                self.pending += 0 if party.attempts else 1
+        hosts = [party for party in self.busy() if party.host]
+        party = hosts[which % len(hosts)]
+        self.dead.add(party.host)
+        if killed:
+            party.actor.abandon()
+            # What it had not claimed the engine gives to somebody else.
+            self.pending += 0 if party.attempts else 1
 
+    @precondition(lambda self: self.forgets)
     @rule()
     def engine_forgets(self) -> None:
         self.pending = 0
@@ -195,5 +207,5 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=300, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
