@@ -1,5 +1,20 @@
 """Stores: records and blobs by URL, and in them datasets, models, scripts and notebooks."""
 
+from omruntime.store.metadata import BINDER, Metadata
+from omruntime.store.objects import ObjectStore
+from omruntime.store.shared import open_shared, release_shared
+from omruntime.store.staging import Effect, discard_group, settle_group
 from omruntime.store.urls import mask, open_store
 
-__all__ = ["mask", "open_store"]
+__all__ = [
+    "BINDER",
+    "Effect",
+    "Metadata",
+    "ObjectStore",
+    "discard_group",
+    "mask",
+    "open_shared",
+    "open_store",
+    "release_shared",
+    "settle_group",
+]

@@ -1,0 +1,38 @@
+"""`@virtualobj`: functions that are stored as models and scripts, by value."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+__all__ = ["call_virtualobj", "is_virtualobj", "virtualobj"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_MARK = "_omruntime_virtualobj"
+
+
+def virtualobj(function: _F) -> _F:
+    """Mark a function as one that is stored by value, with the helpers of its own module, and return it.
+
+    ``def f(data=None, method=None, meta=None, store=None, tracking=None, **kwargs)``: it may leave out any of these;
+    only what its signature accepts is passed.
+    """
+    if not inspect.isfunction(function):
+        raise TypeError(f"@virtualobj marks a function made with def or lambda, not {type(function).__name__}")
+    setattr(function, _MARK, True)
+    return function
+
+
+def is_virtualobj(obj: object) -> bool:
+    """Tell whether ``obj`` is a function marked by `virtualobj`."""
+    return inspect.isfunction(obj) and getattr(obj, _MARK, False) is True
+
+
+def call_virtualobj(function: Callable[..., Any], /, *args: Any, **offered: Any) -> Any:
+    """Call a function with what it accepts of the offered keyword arguments, and return its value."""
+    parameters = inspect.signature(function).parameters.values()
+    if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+        by_name = {each.name for each in parameters if each.kind in (each.KEYWORD_ONLY, each.POSITIONAL_OR_KEYWORD)}
+        offered = {name: value for name, value in offered.items() if name in by_name}
+    return function(*args, **offered)
