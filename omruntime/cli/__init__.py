@@ -1,0 +1,5 @@
+"""The command ``omruntime``."""
+
+from omruntime.cli.app import main
+
+__all__ = ["main"]

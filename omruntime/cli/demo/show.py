@@ -1,0 +1,120 @@
+"""The demo on the screen: what happens, the table of tasks, and what to type next."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omruntime.cli.demo.board import Board
+from omruntime.cli.demo.package import NAME
+from omruntime.cli.demo.story import Story
+from omruntime.cli.output import print_json
+from omruntime.cli.settings import Settings
+from omruntime.config import runtime_url
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from omruntime import AsyncResult, Omega, OmegaRuntime
+
+__all__ = ["next_commands", "play"]
+
+_WIDEST = 1000
+
+
+def play(settings: Settings) -> None:
+    """Run the demo and show it; with ``--json`` only the table, as JSON."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else _WIDEST, quiet=settings.json, highlight=False)
+    began = time.monotonic()
+    with settings.opened(_runtime(settings)) as om:
+        board = Board(om)
+        _begin(console, om)
+        with _live(console, board):
+            predicted = Story(om, board, lambda line: _tell(console, line)).tell_all()
+        if settings.json:
+            print_json(board.rows())
+        elif not console.is_terminal:
+            console.print(board)
+        _end(console, settings, predicted, time.monotonic() - began)
+
+
+def _runtime(settings: Settings) -> OmegaRuntime | None:
+    """Return local workers that are two at least, so that two fits go on at the same time; None for other engines."""
+    if settings.runtime or runtime_url() != "local://":
+        return None
+    from omruntime import OmegaRuntimeLocal
+
+    return OmegaRuntimeLocal(workers={"default": max(2, min(4, os.cpu_count() or 1))})
+
+
+def _begin(console: Console, om: Omega) -> None:
+    console.print(f"[bold]omruntime demo[/bold]: real data, in bucket [bold]{om.bucket}[/bold] of")
+    console.print(om.store.url, style="dim", markup=False, soft_wrap=True)
+    console.print()
+
+
+def _live(console: Console, board: Board) -> object:
+    from rich.live import Live
+
+    if not console.is_terminal or console.quiet:
+        return nullcontext()
+    return Live(get_renderable=lambda: board, console=console, refresh_per_second=8, vertical_overflow="visible")
+
+
+def _tell(console: Console, line: str) -> None:
+    from rich.markup import escape
+
+    verb, _, rest = line.partition(" ")
+    console.print(f"[green]✓[/green] [bold]{verb}[/bold] {escape(rest.strip())}")
+
+
+def _end(console: Console, settings: Settings, predicted: AsyncResult, seconds: float) -> None:
+    console.print(f"Done in {seconds:.0f} s. All of it is still there: in a new process, try\n")
+    for command, comment in next_commands(settings, predicted.id):
+        console.print(f"  {command}", markup=False, soft_wrap=True, style="bold cyan", end="")
+        console.print(f"  # {comment}", markup=False, soft_wrap=True, style="dim")
+    console.print("\nor the same in Python:\n")
+    for line in _in_python(settings):
+        console.print(f"  {line}", markup=False, soft_wrap=True, style="bold cyan")
+
+
+def next_commands(settings: Settings, task: str) -> list[tuple[str, str]]:
+    """Return commands that work after the demo, each with what it does."""
+    program = _program()
+    where = f" --store {shlex.quote(settings.store)}" if settings.store else ""
+    bucket = f" --bucket {shlex.quote(settings.bucket or '')}"
+    return [
+        (f"{program} ls{bucket}{where}", "what is stored"),
+        (f"{program} status{where}", "what ran"),
+        (f"{program} result {task}{where}", "a value by the id of its task"),
+        (f"{program} run model cancer predict 'cancer-new[^target]'{bucket}{where}", "predict again"),
+        (f"{program} run script {NAME} cancer-predicted{bucket}{where}", "run the script again"),
+    ]
+
+
+def _in_python(settings: Settings) -> list[str]:
+    arguments = f"{settings.store!r}, bucket={settings.bucket!r}" if settings.store else f"bucket={settings.bucket!r}"
+    return [
+        "from omruntime import Omega",
+        f"om = Omega({arguments})",
+        "om.runtime.model('digits').predict('digits-new[^target]').get()",
+    ]
+
+
+def _program() -> str:
+    """Return how this command was called, such that it can be typed again here."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m omruntime"
+    found = shutil.which("omruntime")
+    if called.name != "omruntime" or (found is not None and Path(found).resolve() == called.resolve()):
+        return "omruntime"
+    return shlex.quote(sys.argv[0])

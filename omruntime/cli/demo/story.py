@@ -1,0 +1,119 @@
+"""What the demo does, step by step, with the same calls that a user would write."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omruntime.cli.demo.board import Board
+from omruntime.cli.demo.package import NAME, write_package
+from omruntime.errors import OmegaRuntimeError
+
+if TYPE_CHECKING:
+    from omruntime import AsyncResult, Omega
+
+__all__ = ["Story"]
+
+_KEPT_VERSIONS = 4
+_PATIENCE = 120.0
+
+
+@dataclass
+class Story:
+    """The steps of the demo.
+
+    Args:
+        om: where it happens.
+        board: where the tasks are shown.
+        tell: takes what has happened, a line each.
+    """
+
+    om: Omega
+    board: Board
+    tell: Callable[[str], None]
+
+    def tell_all(self) -> AsyncResult:
+        """Take all steps and return the prediction that a fresh process has found."""
+        self.store()
+        self.fit()
+        predicted = self.predict()
+        self.score()
+        self.script()
+        return predicted
+
+    def store(self) -> None:
+        """Store data and models."""
+        from sklearn.datasets import load_breast_cancer, load_digits
+        from sklearn.ensemble import RandomForestClassifier
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import train_test_split
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        for name, load in (("cancer", load_breast_cancer), ("digits", load_digits)):
+            known, new = train_test_split(load(as_frame=True).frame, test_size=0.25, random_state=0)
+            self.om.datasets.put(known, name)
+            self.om.datasets.put(new, f"{name}-new")
+            self.tell(f"stored  dataset {name}: {len(known)} rows to learn from, {len(new)} kept back as {name}-new")
+        models = {
+            "cancer": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+            "digits": RandomForestClassifier(n_estimators=200, random_state=0),
+        }
+        for name, model in models.items():
+            self.om.models.put(model, name)
+            self.om.models.prune(name, keep=_KEPT_VERSIONS)
+            self.tell(f"stored  model {name}: {type(model).__name__}")
+
+    def fit(self) -> None:
+        """Fit both models at the same time."""
+        handles = [self._model(name).fit(f"{name}[^target]", f"{name}[target]") for name in ("cancer", "digits")]
+        for handle in map(self.board.add, handles):
+            handle.get(_PATIENCE)
+        self.tell("fitted  both, at the same time, in two worker processes")
+
+    def predict(self) -> AsyncResult:
+        """Predict by selector, and have a process that knows the id alone find the values."""
+        handle = self.board.add(self._model("cancer").predict("cancer-new[^target]"))
+        found = _found_elsewhere(self.om, handle.id)
+        if found != handle.get(_PATIENCE).tolist():
+            raise OmegaRuntimeError(f"another process found another value of task {handle.id} than this one has")
+        self.tell(f"found   {len(found)} predictions from a fresh process, by the id of their task alone")
+        self.board.add(self._model("cancer").predict("cancer-new[^target]", rName="cancer-predicted")).get(_PATIENCE)
+        return handle
+
+    def score(self) -> None:
+        """Score both models on what they have not seen."""
+        names = ("cancer", "digits")
+        handles = [self._model(name).score(f"{name}-new[^target]", f"{name}-new[target]") for name in names]
+        for name, handle in zip(names, map(self.board.add, handles), strict=True):
+            self.tell(f"scored  {name}: {handle.get(_PATIENCE):.1%} of what it had never seen is right")
+
+    def script(self) -> None:
+        """Deploy a script package and run it."""
+        with tempfile.TemporaryDirectory(prefix="omruntime-demo-") as place:
+            self.om.scripts.put(f"pkg://{write_package(Path(place))}", NAME)
+        self.tell(f"deployed  script {NAME}: a package of two modules and a data file, built into a wheel")
+        handle = self.board.add(self.om.runtime.script(NAME).run("cancer-predicted"))
+        counts = handle.get(_PATIENCE)["result"]
+        self.tell("ran     it: it counted " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+
+    def _model(self, name: str) -> Any:
+        return self.om.runtime.model(name)
+
+
+def _found_elsewhere(om: Omega, task: str) -> Any:
+    """Return the value of a task as a new process finds it."""
+    command = [sys.executable, "-m", "omruntime", "result", task, "--json"]
+    # The URL may hold a password, which no argument of a process should.
+    environment = {**os.environ, "OMRUNTIME_STORE": om.store.url}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    if done.returncode:
+        raise OmegaRuntimeError(f"a fresh process could not find task {task}: {done.stdout}{done.stderr}")
+    return json.loads(done.stdout)["value"]

@@ -1,0 +1,96 @@
+"""The command ``steward``: looks after the tasks of a store."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from omruntime.cli.output import print_json
+from omruntime.cli.settings import Settings, common, pass_settings
+from omruntime.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from omruntime import Omega
+    from omruntime.ledger import Report, Steward
+
+__all__ = ["steward"]
+
+_DAY = 24 * 3600.0
+_HOUSEKEEPING = 3600.0
+"""Seconds between two looks for what has expired and for litter."""
+_LITTER_AGE = 3600.0
+"""Seconds after which what a writer has left half-written counts as litter."""
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="One pass, then end.")
+@click.option(
+    "--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds between passes."
+)
+@click.option(
+    "--expire",
+    metavar="DAYS",
+    type=click.FloatRange(min=0),
+    default=7.0,
+    show_default=True,
+    help="Age at which records and values of tasks that are over go.",
+)
+@common
+@pass_settings
+def steward(settings: Settings, once: bool, interval: float, expire: float) -> None:
+    """End what is lost, expire old records, sweep litter; any number of stewards may work on one store.
+
+    A worker on another machine counts as lost when its lease has not been renewed while this steward was watching, so
+    a single pass (--once) ends only what is certainly gone.
+    """
+    with settings.opened() as om:
+        if not (once or settings.json):
+            click.echo(f"looking after {om.store.url} every {interval:g} s; Ctrl-C ends it", err=True)
+        _look_after(settings, om, None if once else interval, expire * _DAY)
+
+
+def _look_after(settings: Settings, om: Omega, interval: float | None, expire: float) -> None:
+    from omruntime.ledger import Report, Steward
+    from omruntime.worker.endings import VerdictMaker
+
+    ledger = om.session.ledger
+    looking = Steward(ledger, VerdictMaker(ledger, om.session.auth))
+    tidied = None
+    while True:
+        try:
+            report = looking.step()
+            if tidied is None or time.monotonic() - tidied > _HOUSEKEEPING:
+                _tidy(om, looking, report, expire)
+                tidied = time.monotonic()
+        except StoreUnavailable as exc:
+            if interval is None or tidied is None:
+                raise
+            # It may come back, and nobody else may be there to look after it then.
+            click.echo(f"warning: {exc}", err=True)
+            report = Report()
+        if interval is None or report.lost or report.ended or report.sent or report.expired:
+            _tell(settings, report)
+        if interval is None:
+            return
+        time.sleep(interval)
+
+
+def _tidy(om: Omega, looking: Steward, report: Report, expire: float) -> None:
+    report.expired = looking.expire(expire)
+    om.store.sweep_litter(_LITTER_AGE)
+
+
+def _tell(settings: Settings, report: Report) -> None:
+    facts: dict[str, Any] = {
+        "open": report.open, "lost": report.lost, "ended": report.ended, "sent": report.sent, "expired": report.expired
+    }  # fmt: skip
+    if settings.json:
+        print_json(facts)
+        return
+    counts = {name: value if isinstance(value, int) else len(value) for name, value in facts.items()}
+    click.echo(", ".join(f"{count} {name}" for name, count in counts.items()))
+    for name in ("lost", "ended", "sent"):
+        for task in facts[name]:
+            click.echo(f"  {name} {task}")

@@ -1,0 +1,137 @@
+"""Commands on tasks: result and status."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from omruntime.cli.output import clock, print_facts, print_json, print_table, print_value, seconds
+from omruntime.cli.settings import Settings, common, pass_settings
+from omruntime.cli.waiting import await_value
+
+if TYPE_CHECKING:
+    from omruntime import AsyncResult, Omega
+    from omruntime.ledger import TaskState
+
+__all__ = ["result", "status"]
+
+_LOG_LINES = 10
+
+
+@click.command()
+@click.argument("id")
+@click.option("--timeout", type=click.FloatRange(min=0), help="Seconds to wait at the most.")
+@common
+@pass_settings
+def result(settings: Settings, id: str, timeout: float | None) -> None:
+    """Wait for the task ID, submitted by any process, and print its value."""
+    with settings.opened() as om:
+        handle = find(om, id)
+        value = await_value(handle, timeout, f"waiting for {id}")
+        if settings.json:
+            print_json({"id": id, "status": handle.status, "value": value})
+        else:
+            print_value(value)
+
+
+@click.command()
+@click.argument("id", required=False)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Tasks of each sort to list."
+)
+@click.option("--lines", type=click.IntRange(min=0), default=_LOG_LINES, show_default=True, help="Lines of output.")
+@common
+@pass_settings
+def status(settings: Settings, id: str | None, limit: int, lines: int) -> None:
+    """Tell all about the task ID; without one, list the open tasks and those that ended last."""
+    with settings.opened() as om:
+        if id is not None:
+            facts = _facts(om, id, lines)
+            print_json(facts) if settings.json else print_facts({**facts, **_readable(facts)})
+            return
+        tasks = _open(om, limit) + _ended(om, limit)
+        if settings.json:
+            print_json(tasks)
+            return
+        rows = [
+            (each["name"], each["id"], each["worker"], each["status"], seconds(each["started"], each["ended"]))
+            for each in tasks
+        ]
+        print_table(("name", "id", "worker", "status", "seconds"), rows, empty=f"no tasks in {om.store.url}")
+
+
+def find(om: Omega, id: str) -> AsyncResult:
+    """Return the handle of a task; no engine is looked at.
+
+    Raises:
+        UnknownTask: there is none of this id.
+        ResultExpired: its record is gone.
+    """
+    from omruntime import AsyncResult
+
+    om.session.ledger.state(id)
+    return AsyncResult(id, om.session, None)
+
+
+def _row(id: str, state: TaskState) -> dict[str, Any]:
+    claim, end, request = state.claim, state.end, state.request
+    return {
+        "name": state.name,
+        "id": id,
+        "worker": end.worker if end is not None else claim.worker if claim is not None else "",
+        "status": state.status,
+        "attempt": state.attempt,
+        "submitted": end.submitted if end is not None else request.submitted if request is not None else 0.0,
+        "started": end.started if end is not None else claim.started if claim is not None else 0.0,
+        "ended": end.ended if end is not None else 0.0,
+    }
+
+
+def _facts(om: Omega, id: str, lines: int) -> dict[str, Any]:
+    handle = find(om, id)
+    # Asking for the status ends a task whose worker is gone, so that the facts read below are true.
+    over = handle.ready()
+    state = om.session.ledger.state(id)
+    error = handle.result if over and state.status != "SUCCESS" else None
+    logs = handle.logs().splitlines()[-lines:] if lines else []
+    return {
+        **_row(id, state),
+        "label": state.request.label if state.request is not None else "",
+        "error": f"{type(error).__name__}: {error}" if error is not None else "",
+        "logs": "\n".join(logs),
+    }
+
+
+def _readable(facts: dict[str, Any]) -> dict[str, Any]:
+    ended = facts["ended"] or time.time()
+    times = {name: clock(facts[name]) for name in ("submitted", "started", "ended")}
+    return {**times, "seconds": seconds(facts["started"], ended)}
+
+
+def _open(om: Omega, limit: int) -> list[dict[str, Any]]:
+    """Return the newest open tasks, after those whose runtime has gone were ended."""
+    session = om.session
+    ids = [task for task, _ in session.ledger.open_tasks()][-limit:]
+    for task, state in session.ledger.states(ids).items():
+        if not isinstance(state, Exception):
+            session.watcher.attend(task, state)
+    now = time.time()
+    states = session.ledger.states(reversed(ids))
+    return [
+        {**_row(task, state), "ended": now}
+        for task, state in states.items()
+        if not isinstance(state, Exception) and state.end is None
+    ]
+
+
+def _ended(om: Omega, limit: int) -> list[dict[str, Any]]:
+    """Return the tasks that were submitted last and have ended, newest first."""
+    ledger = om.session.ledger
+    ids = list(dict.fromkeys(task for task, _ in ledger.recent_ends(2 * limit)))
+    states = ledger.states(ids)
+    rows = [(task, states[task]) for task in ids]
+    return [_row(task, state) for task, state in rows if not isinstance(state, Exception) and state.end is not None][
+        :limit
+    ]

@@ -1,0 +1,66 @@
+"""Commands on engines: workers and backends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from omruntime.cli.output import print_json, print_table
+from omruntime.cli.progress import working
+from omruntime.cli.settings import Settings, common, pass_settings
+from omruntime.errors import OmegaRuntimeError
+
+__all__ = ["backends", "workers"]
+
+
+@click.command()
+@common
+@pass_settings
+def workers(settings: Settings) -> None:
+    """List the live workers of the engine; for local:// those that every command starts for itself."""
+    with working("looking for workers"), settings.opened() as om:
+        found = sorted(om.runtime.workers(), key=lambda each: each.name)
+        address = om.runtime.engine.address
+    if settings.json:
+        print_json([
+            {"name": each.name, "labels": list(each.labels), "host": each.host, "pid": each.pid, "slots": each.slots}
+            for each in found
+        ])  # fmt: skip
+        return
+    rows = [(each.name, ", ".join(each.labels), each.host, each.pid, each.slots) for each in found]
+    print_table(("worker", "labels", "host", "pid", "slots"), rows, empty=f"no worker answers at {address}")
+    if address.startswith("local://"):
+        click.echo("workers of local:// are started by each process that needs them, and end with it", err=True)
+
+
+@click.command()
+@common
+@pass_settings
+def backends(settings: Settings) -> None:
+    """List the engines that are installed, and what each can do at the most."""
+    from omruntime.plugins import installed_backends
+
+    found = [_backend(name, entries) for name, entries in sorted(installed_backends().items())]
+    if settings.json:
+        print_json(found)
+        return
+    rows = [
+        (each["name"], each["package"], ", ".join(each["schemes"]), ", ".join(each["capabilities"]) or each["error"])
+        for each in found
+    ]
+    print_table(("engine", "package", "schemes", "capabilities"), rows, empty="no engine is installed")
+
+
+def _backend(name: str, entries: list[Any]) -> dict[str, Any]:
+    """Describe one engine; one that is broken says how in its own row."""
+    from omruntime.plugins import load_backend_class
+
+    owners = sorted({f"{each.dist.name} {each.dist.version}" for each in entries if each.dist is not None})
+    row = {"name": name, "package": ", ".join(owners), "schemes": [], "capabilities": [], "error": ""}
+    try:
+        backend = load_backend_class(name)
+        schemes, capabilities = list(backend.schemes), sorted(each.name for each in backend.capabilities)
+    except (OmegaRuntimeError, AttributeError, TypeError) as exc:
+        return {**row, "error": f"broken: {exc}"}
+    return {**row, "schemes": schemes, "capabilities": capabilities}
