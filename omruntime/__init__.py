@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from omruntime.client.runtime import OmegaRuntime
     from omruntime.local.runtime import OmegaRuntimeLocal
     from omruntime.store import Metadata
-    from omruntime.virtualobj import virtualobj
+    from omruntime.virtual import virtualobj
 
 __all__ = [
     "AsyncResult",
@@ -38,7 +38,7 @@ _HOMES = {
     "OmegaRuntime": "omruntime.client.runtime",
     "OmegaRuntimeLocal": "omruntime.local.runtime",
     "OmegaScriptProxy": "omruntime.client.proxies",
-    "virtualobj": "omruntime.virtualobj",
+    "virtualobj": "omruntime.virtual",
 }
 
 

@@ -1,7 +1,7 @@
 """Keys: who may send calls, end tasks and store pickles.
 
-Where keys come from, in this order: the ``auth`` argument, the environment variable ``OMRUNTIME_KEY``, the key file in
-the user's configuration directory, which is made at first use. Several keys separated by commas are accepted for
+Where keys come from, in this order: the ``auth`` argument, the environment variable ``OMRUNTIME_KEY``, the key file
+in the user's configuration directory, which is made at first use. Several keys separated by commas are accepted for
 rotation; the first one signs.
 """
 

@@ -26,7 +26,7 @@ def runtime_url(given: str | None = None) -> str:
 
 
 def _from_file(name: str) -> str | None:
-    """Look a setting up in ``omruntime.toml``, or in ``[tool.omruntime]`` of ``pyproject.toml``, here or further up."""
+    """Look a setting up in ``omruntime.toml`` or ``[tool.omruntime]`` of ``pyproject.toml``, here or further up."""
     for directory in (here := Path.cwd(), *here.parents):
         for filename, path in (("omruntime.toml", ()), ("pyproject.toml", ("tool", "omruntime"))):
             table = _table(directory / filename, path)

@@ -87,5 +87,3 @@ def _unknown(name: str, known: list[str]) -> str:
     if name in _OUR_DISTRIBUTIONS:
         return f"{text}. Install it with: pip install {_OUR_DISTRIBUTIONS[name]}"
     return f"{text}. 'omruntime backends' lists them; check the URL's scheme"
-
-

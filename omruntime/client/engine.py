@@ -1,4 +1,4 @@
-"""A runtime's engine: opened at first use or at once, shared by all views of the runtime, closed by its last owner."""
+"""A runtime's engine: opened once, shared by all views of the runtime, closed by its last owner."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ class Engine:
                 if self.closed:
                     raise RuntimeClosed("this runtime is closed; make a new one and assign it: om.runtime = ...")
                 if self._pid != os.getpid():
-                    raise RuntimeClosed("this runtime belongs to the parent of this forked process; make a new Omega here")
+                    raise RuntimeClosed(
+                        "this runtime belongs to the parent of this forked process; make a new Omega here"
+                    )
                 if self._backend is None:
                     self._backend = self._opener(self.auth)
                     _open.add(self)

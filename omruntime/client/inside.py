@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 from omruntime.abc import Backend, Call, Capability, WorkerInfo
 from omruntime.auth import Auth
 from omruntime.client.engine import Engine
@@ -24,10 +26,10 @@ class _LinkBackend(Backend):
         self.capabilities = frozenset(link.capabilities - {Capability.CANCEL_RUNNING})
 
     @classmethod
-    def open(cls, url: str, **options: object) -> _LinkBackend:  # type: ignore[override]
+    def open(cls, url: str, **options: object) -> _LinkBackend:
         raise TypeError("the runtime of a task is opened by its host")
 
-    def submit(self, call: Call):  # type: ignore[no-untyped-def]
+    def submit(self, call: Call) -> Future[bytes]:
         return self._link.submit(call)
 
     def workers(self) -> list[WorkerInfo]:

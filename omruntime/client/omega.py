@@ -48,7 +48,7 @@ class Omega:
     def of_session(cls, session: Session, bucket: str = DEFAULT_BUCKET) -> Self:
         """Return a view of an opened session; closing the view closes nothing."""
         view = cls.__new__(cls)
-        view._set_up(session, bucket, owner=False)
+        view._set_up(session, bucket, owner=False)  # noqa: SLF001 - made here, without what __init__ does
         return view
 
     def __getitem__(self, bucket: str | None) -> Self:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from omruntime.client.result import AsyncResult
 from omruntime.client.submission import data_argument, submit
+from omruntime.store.names import check_name
 
 if TYPE_CHECKING:
     from omruntime.client.runtime import OmegaRuntime
@@ -30,8 +31,8 @@ class _Proxy:
 class OmegaModelProxy(_Proxy):
     """A stored model; every action returns an `AsyncResult` at once.
 
-    ``X`` and ``Y`` are the name of a dataset with an optional selector (``'iris[^y]'``, ``'big#'``), its `Metadata`, or
-    data. ``rName`` names a dataset that the value is stored as. Other keyword arguments go to the model's method.
+    ``X`` and ``Y`` are the name of a dataset with an optional selector (``'iris[^y]'``, ``'big#'``), its `Metadata`,
+    or data. ``rName`` names a dataset that the value is stored as. Other keyword arguments go to the model's method.
     All actions raise `ObjectNotFound`, `SelectorError` or `SerializationError` for arguments that cannot work.
     """
 
@@ -40,7 +41,7 @@ class OmegaModelProxy(_Proxy):
     def _act(self, action: str, x: Any, y: Any, r_name: str | None, kw: dict[str, Any]) -> AsyncResult:
         datasets = self._runtime.om.datasets
         if r_name is not None:
-            datasets.check_name(r_name)
+            check_name(r_name)
         request = {"X": data_argument(x, datasets), "Y": data_argument(y, datasets), "rName": r_name, "kw": kw}
         return self._submit(action, request)
 
@@ -49,7 +50,7 @@ class OmegaModelProxy(_Proxy):
         return self._act("fit", X, Y, None, kw)
 
     def partial_fit(self, X: Any, Y: Any = None, **kw: Any) -> AsyncResult:
-        """Fit the model on, chunk by chunk for ``'d#'``, and store it as a new version; the value is its `Metadata`."""
+        """Fit the model on, chunk by chunk for ``'d#'``; the value is the `Metadata` of the new version."""
         return self._act("partial_fit", X, Y, None, kw)
 
     def predict(self, X: Any, rName: str | None = None, **kw: Any) -> AsyncResult:
@@ -65,7 +66,7 @@ class OmegaModelProxy(_Proxy):
         return self._act("transform", X, None, rName, kw)
 
     def fit_transform(self, X: Any, Y: Any = None, rName: str | None = None, **kw: Any) -> AsyncResult:
-        """Fit, store as a new version, and transform; the value is the transformed X, or the `Metadata` of ``rName``."""
+        """Fit, store as a new version, and transform; the value is the new X, or the `Metadata` of ``rName``."""
         return self._act("fit_transform", X, Y, rName, kw)
 
     def decision_function(self, X: Any, rName: str | None = None, **kw: Any) -> AsyncResult:

@@ -20,7 +20,7 @@ from omruntime.errors import (
     TaskRevoked,
 )
 from omruntime.ledger import End, TaskState
-from omruntime.store import Metadata, binding
+from omruntime.store import BINDER, Metadata, ObjectStore
 from omruntime.wire import failure, read_outcome
 
 if TYPE_CHECKING:
@@ -143,7 +143,9 @@ class AsyncResult:
                 self._warn_of_missing_label()
         waiting = self._watch()
         try:
-            return self._arrived(waiting.result(None if deadline is None else max(0.0, deadline - time.monotonic())), deadline)
+            return self._arrived(
+                waiting.result(None if deadline is None else max(0.0, deadline - time.monotonic())), deadline
+            )
         except FutureTimeout:
             self._check_deadline(0.0, timeout)
             raise
@@ -190,14 +192,17 @@ class AsyncResult:
         return self._packed
 
     def _read(self, packed: bytes) -> tuple[str, Any]:
+        token = BINDER.set(self._bind)
         try:
-            with binding(self._bind):
-                return read_outcome(packed, task=self.id, store=self._session.store, auth=self._session.auth)
+            return read_outcome(packed, task=self.id, store=self._session.store, auth=self._session.auth)
         except FileNotFoundError as exc:
             raise ResultExpired(f"the value of task {self.id} was forgotten or has expired; run it again") from exc
+        finally:
+            BINDER.reset(token)
 
-    def _bind(self, metadata: Metadata) -> None:
-        metadata.bind(self._session.store, self._session.auth)
+    def _bind(self, meta: Metadata) -> None:
+        session = self._session
+        ObjectStore(session.store, meta.prefix, bucket=meta.bucket, auth=session.auth).bind(meta)
 
     def future(self) -> Future[Any]:
         """Return a `concurrent.futures.Future` of the value; cancelling it leaves the task alone."""
@@ -209,7 +214,7 @@ class AsyncResult:
                 return
             try:
                 status, value = self._read(done.result() or self._outcome_now())
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - whatever loading the value raises is the answer
                 answer.set_exception(exc)
             else:
                 if status == "SUCCESS":

@@ -31,7 +31,9 @@ def scheme_of(url: str) -> str:
     """
     scheme, separator, _ = url.partition("://")
     if not separator or not scheme:
-        raise ValueError(f"{mask(url)!r} is no URL of an engine; say 'local://', 'dask://host:8786', 'ray://host:10001', ...")
+        raise ValueError(
+            f"{mask(url)!r} is no URL of an engine; say 'local://', 'dask://host:8786', 'ray://host:10001', ..."
+        )
     return scheme.partition("+")[0]
 
 
@@ -63,6 +65,7 @@ class OmegaRuntime:
 
         @property
         def backend(self) -> Backend:
+            """In a subclass the engine's `Backend` class, on an instance the opened backend."""
             return self.engine.backend
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -81,7 +84,9 @@ class OmegaRuntime:
         **options: Any,
     ) -> None:
         if self._backend_class is None:
-            raise TypeError("OmegaRuntime is for all engines; use OmegaRuntimeLocal(), or Omega(runtime='dask://...')")
+            raise TypeError(
+                "OmegaRuntime is for all engines; use OmegaRuntimeLocal(), or Omega(runtime='dask://...')"
+            )
         self._prepare(self._backend_class, url, workers, env, auth, options)
         self.engine.connect()
 
@@ -111,7 +116,7 @@ class OmegaRuntime:
             BackendNotInstalled: no installed package provides the engine.
         """
         backend = load_backend_class(scheme_of(url))
-        ours = [each for each in OmegaRuntime.__subclasses__() if each._backend_class is backend]
+        ours = [each for each in OmegaRuntime.__subclasses__() if each._backend_class is backend]  # noqa: SLF001
         runtime = object.__new__(ours[0] if ours else OmegaRuntime)
         runtime._prepare(backend, url, None, None, auth, {})
         return runtime
@@ -140,9 +145,9 @@ class OmegaRuntime:
         return False
 
     def bound_to(self, om: Omega) -> Self:
-        """Return this runtime where it belongs to no Omega yet, else a view of it, to work on the objects of ``om``."""
+        """Return this runtime where it belongs to no Omega yet, else a view of it, for the objects of ``om``."""
         view = self if self._om is None else copy.copy(self)
-        view._om = om
+        view._om = om  # noqa: SLF001
         return view
 
     def require(
@@ -242,7 +247,7 @@ class OmegaRuntime:
 def _check_workers(workers: Mapping[str, int]) -> None:
     for label, count in workers.items():
         normal_label(label)
-        if not isinstance(count, int) or count < 1:
+        if count < 1 or count != int(count):
             raise ValueError(f"workers={{{label!r}: {count!r}}}: give each label a whole number of slots, at least 1")
     if not workers:
         raise ValueError("workers={} starts nobody; say workers=2, or workers={'default': 2, 'gpu': 1}")

@@ -11,7 +11,7 @@ from omruntime.auth import Auth, default_auth
 from omruntime.config import runtime_url, store_url
 from omruntime.errors import RuntimeClosed
 from omruntime.ledger import Ledger
-from omruntime.store import mask, open_shared
+from omruntime.store import mask, open_shared, release_shared
 
 if TYPE_CHECKING:
     from omruntime.client.runtime import OmegaRuntime
@@ -132,12 +132,12 @@ class Session:
         if watcher is not None:
             watcher.close()
         if store is not None and self._owns_store:
-            store.close()
+            release_shared(store)
 
     def __del__(self) -> None:
-        # An Omega that nobody closed: its engine goes on until the interpreter exits, its store is not needed any more.
+        # An Omega that nobody closed: its engine goes on until the interpreter exits, its store is not needed.
         if self._store is not None and self._owns_store and self._pid == os.getpid():
-            self._store.close()
+            release_shared(self._store)
 
     def __repr__(self) -> str:
         return mask(store_url(self._store_url))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from omruntime.auth import Auth
 from omruntime.errors import OmegaRuntimeError, ResultExpired, StoreUnavailable, UnknownTask
-from omruntime.ledger import Ledger, LeaseWatch, Report, Steward, TaskState
+from omruntime.ledger import LeaseWatch, Ledger, Report, Steward, TaskState
 from omruntime.worker.endings import VerdictMaker
 
 __all__ = ["LIVE_INTERVAL", "Watcher"]

@@ -1,4 +1,4 @@
-"""What happened to every task, as append-only facts in the store: the truth about status, outcome and who owes what."""
+"""What happened to every task, as append-only facts in the store: status, outcome, and who owes what."""
 
 from omruntime.ledger.facts import FINAL, LOST, RETRY, Claim, End, Request, new_id
 from omruntime.ledger.lease import LeaseHolder, LeaseWatch, lease_period

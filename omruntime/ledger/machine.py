@@ -33,7 +33,7 @@ def born(pid: int) -> str:
 
 
 def process_state(pid: int) -> str:
-    """Return the state letter of a process (``T`` is stopped, ``Z`` is dead and not yet waited for); empty if unknown."""
+    """Return the state letter of a process (``T``: stopped, ``Z``: dead, not yet waited for); empty if unknown."""
     try:
         return _stat(pid)[0]
     except (OSError, IndexError):

@@ -47,9 +47,7 @@ class LocalBackend(Backend):
         if url.partition("://")[2].strip("/"):
             raise ValueError(f"{url!r}: local:// has no address, its workers are on this machine; say 'local://'")
         slots = workers or {"default": os.cpu_count() or 1}
-        return cls(
-            Host("local", slots, auth, address="local://", tied=True, env=env, capabilities=cls.capabilities)
-        )
+        return cls(Host("local", slots, auth, address="local://", tied=True, env=env, capabilities=cls.capabilities))
 
     def submit(self, call: Call) -> Future[bytes]:
         """Run a call in the next free runner of its labels."""

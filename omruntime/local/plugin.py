@@ -13,7 +13,7 @@ api_version = 1
 @hookimpl
 def omruntime_backend() -> type[Backend]:
     """Return the Backend class."""
-    from omruntime.local.runtime import OmegaRuntimeLocal  # noqa: F401  (so that a URL gives this class)
     from omruntime.local.backend import LocalBackend
+    from omruntime.local.runtime import OmegaRuntimeLocal  # noqa: F401  (so that a URL gives this class)
 
     return LocalBackend

@@ -1,8 +1,9 @@
 """How values become buffers and come back as they were.
 
-The first buffer of an encoded value begins with a tag: ``m`` for plain values as MessagePack, ``p`` for everything else
-as pickle protocol 5, whose large contiguous buffers (arrays, frames) follow out of band (PEP 574), so that they are
-neither copied here nor scanned there. Functions and classes of the client's ``__main__`` travel by value (cloudpickle).
+The first buffer of an encoded value begins with a tag: ``m`` for plain values as MessagePack, ``p`` for everything
+else as pickle protocol 5, whose large contiguous buffers (arrays, frames) follow out of band (PEP 574), so that they
+are neither copied here nor scanned there. Functions and classes of the client's ``__main__`` travel by value
+(cloudpickle).
 """
 
 from __future__ import annotations
@@ -46,7 +47,11 @@ def encode_value(value: object, what: str = "the value") -> list[Buffer]:
         SerializationError: it cannot be pickled; names the type.
     """
     if _count_plain(value, _PLAIN_NODES) > 0:
-        return [_PLAIN + _packer.encode(value)]
+        try:
+            return [_PLAIN + _packer.encode(value)]
+        except UnicodeEncodeError:
+            # Lone surrogates are text for Python, and for nobody else.
+            pass
     buffers: list[Buffer] = []
 
     def keep(buffer: pickle.PickleBuffer) -> bool:
@@ -76,20 +81,20 @@ def decode_value(buffers: Sequence[Buffer]) -> Any:
     return pickle.loads(first[1:], buffers=buffers[1:])
 
 
-def _count_plain(value: object, budget: int) -> int:
+def _count_plain(value: Any, budget: int) -> int:
     """Return what is left of the budget of nodes, not above 0 when a value would not come back the same."""
     kind = type(value)
     if kind is str or kind is bool or value is None or kind is float or kind is bytes:
         return budget - 1
     if kind is int:
-        return budget - 1 if -_INT_LIMIT <= value < _INT_LIMIT else 0  # type: ignore[operator]
+        return budget - 1 if -_INT_LIMIT <= value < _INT_LIMIT else 0
     if kind is list:
-        return _count_all(value, budget - 1)  # type: ignore[arg-type]
+        return _count_all(value, budget - 1)
     if kind is dict:
         for key in value:
             if type(key) is not str:
                 return 0
-        return _count_all(value.values(), budget - 1)  # type: ignore[attr-defined]
+        return _count_all(value.values(), budget - 1)
     return 0
 
 
@@ -113,7 +118,7 @@ def _culprit(value: object, depth: int = 3) -> str:
     for part in parts:
         try:
             cloudpickle.dumps(part)
-        except Exception:
+        except Exception:  # noqa: BLE001
             # It is the culprit, or holds it.
             return _culprit(part, depth - 1)
     return type_name(value)

@@ -1,9 +1,9 @@
 """The signed envelope of calls and outcomes.
 
 An envelope is a list of buffers. The first one is the head: ``OMR1``, the key id (16 ASCII characters), the
-HMAC-SHA256 of the header (32 bytes), and the header itself as MessagePack. The header holds the SHA-256 digest and the
-size of every further buffer, so that the one signature covers all of them; a buffer that lies in the store as a blob is
-named there and is not part of the list. Nothing is decoded before it is checked.
+HMAC-SHA256 of the header (32 bytes), and the header itself as MessagePack. The header holds the SHA-256 digest and
+the size of every further buffer, so that the one signature covers all of them; a buffer that lies in the store as a
+blob is named there and is not part of the list. Nothing is decoded before it is checked.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def _is_exit(exc: BaseException) -> bool:
 def _message(exc: BaseException) -> str:
     try:
         return str(exc)
-    except Exception as failure:
+    except Exception as failure:  # noqa: BLE001
         # A user's __str__ may raise anything, and the task's own error must not be lost for it.
         return f"<no message: its __str__ raised {type(failure).__name__}>"
 
@@ -80,7 +80,7 @@ def _format(exc: BaseException) -> str:
         lines = traceback.TracebackException(type(exc), exc, exc_traceback, compact=True)
         lines.__cause__ = lines.__context__ = None
         return "".join(lines.format(chain=False))
-    except Exception:
+    except Exception:  # noqa: BLE001 - the same for what its formatting calls
         return "".join(traceback.format_tb(exc_traceback)) + type_name(exc)
 
 
@@ -100,7 +100,7 @@ def _pickle(exc: BaseException) -> bytes | None:
             copy = _load(data)
             if type(copy) is type(exc) and _same(copy, exc):
                 return data
-        except Exception:
+        except Exception:  # noqa: BLE001
             # Whatever a user's __reduce__ or __init__ raises only means: not this way.
             continue
     return None
@@ -140,7 +140,7 @@ def _rebuild(link: _Link, task: str | None) -> Exception:
                 if isinstance(copy, TaskError) and copy.task is None:
                     copy.task = task
                 return copy
-        except Exception:
+        except Exception:  # noqa: BLE001
             # Its class, or something it holds, does not exist here.
             pass
     message = f"{link.type_name}: {link.message}" if link.message else link.type_name

@@ -1,4 +1,4 @@
-"""Values in envelopes: small buffers travel, large ones lie in the store under the task's name and are referred to."""
+"""Values in envelopes: small buffers travel, large ones lie in the store under the task's name."""
 
 from __future__ import annotations
 
@@ -69,6 +69,8 @@ def unpack_buffers(parts: Sequence[Part], inline: Sequence[Buffer], store: Store
         if part.blob:
             buffer = store.read_blob(part.blob)
             check_part(part, buffer)
+            if memoryview(buffer).readonly:
+                buffer = bytearray(buffer)
         else:
             # A private copy: whoever holds the envelope may decode it again, and arrays must be writable.
             buffer = bytearray(next(travelled))

@@ -14,7 +14,7 @@ from omruntime.errors import ResultExpired, StoreUnavailable, UnknownTask
 from omruntime.ledger import FINAL, LOST, RETRY, Claim, End
 from omruntime.ledger.facts import end_key
 from omruntime.ledger.machine import process_state
-from omruntime.store import discard_group, settle_group
+from omruntime.store import Effect, discard_group, settle_group
 from omruntime.worker import endings
 from omruntime.worker.delivery import Delivery
 from omruntime.worker.process import Exit
@@ -91,7 +91,8 @@ class Attempts:
         store = delivery.site.store
         succeeded = won and end.state == "SUCCESS"
         if effects:
-            store.commit([(settle_group if succeeded else discard_group)(effects)])
+            staged = [Effect(key, settled, tuple(replaces)) for key, settled, replaces in effects]
+            store.commit([(settle_group if succeeded else discard_group)(staged)])
         if not (won and end.state in FINAL) and blobs:
             store.delete_blobs(blobs)
         if not won:
@@ -198,11 +199,11 @@ class Attempts:
             self._host.revoke(delivery.task, delivery, why)
             self.read_ledger(delivery)
         for slot in slots:
-            delivery = self._take(slot)
-            if delivery is not None:
-                self._host.revoke(delivery.task, delivery, why)
+            taken = self._take(slot)
+            if taken is not None:
+                self._host.revoke(taken.task, taken, why)
                 slot.condemn(grace=0.0)
-                self.read_ledger(delivery)
+                self.read_ledger(taken)
 
     def _take(self, slot: Slot) -> Delivery | None:
         with slot.lock:

@@ -23,7 +23,7 @@ class Message(msgspec.Struct, array_like=True, frozen=True):
     """What a message says."""
 
     kind: str
-    """``config``, ``task``, ``stop`` and ``reply`` from the host; ``ready``, ``outcome``, ``submit`` and ``ask`` to it."""
+    """``config``, ``task``, ``stop``, ``reply`` from the host; ``ready``, ``outcome``, ``submit``, ``ask`` to it."""
     data: dict[str, Any]
 
 

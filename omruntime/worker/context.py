@@ -19,13 +19,20 @@ class TaskOmega(Protocol):
     """What the worker uses of the Omega that the client's package provides."""
 
     @property
-    def datasets(self) -> ObjectStore: ...
+    def datasets(self) -> ObjectStore:
+        """Stored data."""
+
     @property
-    def models(self) -> ObjectStore: ...
+    def models(self) -> ObjectStore:
+        """Stored models."""
+
     @property
-    def scripts(self) -> ObjectStore: ...
+    def scripts(self) -> ObjectStore:
+        """Stored scripts."""
+
     @property
-    def jobs(self) -> ObjectStore: ...
+    def jobs(self) -> ObjectStore:
+        """Stored notebooks."""
 
 
 CURRENT: ContextVar[TaskContext | None] = ContextVar("omruntime_task", default=None)
@@ -62,4 +69,3 @@ class TaskContext:
 
 Action = Callable[[TaskContext, Any], Any]
 """An action: from the context and the decoded arguments to the task's value."""
-

@@ -105,7 +105,9 @@ class WorkQueue:
     def take_all(self) -> list[Delivery]:
         """Take out everything, oldest first."""
         with self._lock:
-            entries = sorted((entry for queue in self._waiting.values() for entry in queue), key=lambda entry: entry[0])
+            entries = sorted(
+                (entry for queue in self._waiting.values() for entry in queue), key=lambda entry: entry[0]
+            )
             self._waiting.clear()
         return [delivery for _, delivery in entries]
 

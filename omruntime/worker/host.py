@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from omruntime.abc import Buffer, Call, Capability, Store, WorkerInfo
+from omruntime.abc import Buffer, Call, Capability, WorkerInfo
 from omruntime.auth import Auth
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError, RuntimeClosed, StoreUnavailable
 from omruntime.ledger import Claim, End, Refused, lease_period, new_id
-from omruntime.store import open_shared
 from omruntime.wire import open_call
 from omruntime.worker import endings
 from omruntime.worker.attempts import Attempts
@@ -48,7 +47,6 @@ class Host:
         env: environment variables for the runners.
         capabilities: what tasks may rely on when they submit tasks.
         forward: sends on a call that a task has submitted; the default keeps it in this host.
-        opener: opens the store that a call names; the default opens it by the URL in the call.
 
     Raises:
         BackendUnavailable: a runner cannot be started.
@@ -65,7 +63,6 @@ class Host:
         env: Mapping[str, str] | None = None,
         capabilities: frozenset[Capability] = frozenset(),
         forward: Callable[[Call], object] | None = None,
-        opener: Callable[[str], Store] = open_shared,
     ) -> None:
         self.id = f"h-{new_id()}"
         self.auth = auth
@@ -80,7 +77,7 @@ class Host:
         self._queue = WorkQueue()
         self._idle: list[Slot] = []
         self._scratch = make_scratch()
-        self.sites = Sites(opener, self.id, self._period)
+        self.sites = Sites(host=self.id, period=self._period)
         self._pump = OutputPump(self.id)
         self._keeper = Keeper(f"{self.id}-keeper", min(self._period / 3, 1.0), self._tick)
         self._attempts = Attempts(self)

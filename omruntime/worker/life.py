@@ -1,4 +1,4 @@
-"""The tie between a runner and its host: when the host is gone, whatever ended it, so are the runner and its children."""
+"""The tie between a runner and its host: when the host is gone, so are the runner and its children."""
 
 from __future__ import annotations
 

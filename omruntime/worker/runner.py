@@ -11,7 +11,6 @@ from typing import Any, TextIO, cast
 
 from omruntime.auth import Auth
 from omruntime.errors import OmegaRuntimeError, SerializationError, SignatureError, StoreUnavailable
-from omruntime.store import open_shared
 from omruntime.wire import CallHeader, failure, peek_call, success, unpack_value
 from omruntime.worker.actions import find_action
 from omruntime.worker.channel import Channel
@@ -58,7 +57,7 @@ class Runner:
         self._scratch = Path(config["scratch"])
         self._link = HostLink(channel, config)
         self._open_omega = open_omega
-        self._sites = Sites(open_shared)
+        self._sites = Sites()
         self._omegas: dict[tuple[str, str], TaskOmega] = {}
 
     def run(self) -> None:
@@ -87,7 +86,7 @@ class Runner:
             value = find_action(header.kind, header.action)(context, self._arguments(header, buffers, site))
             outcome, blobs = success(value, task=header.id, attempt=attempt, store=site.store, auth=self._auth)
             status, retryable = "SUCCESS", True
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001
             # SystemExit and KeyboardInterrupt of user code end the task, and not its runner.
             status, retryable = "FAILURE", not isinstance(exc, _NEVER_RETRIED)
             outcome, blobs = failure(
@@ -95,7 +94,7 @@ class Runner:
             )
         finally:
             CURRENT.reset(token)
-        effects = [[effect.key, effect.record] for effect in context.effects()]
+        effects = [[effect.key, effect.settled, list(effect.replaces)] for effect in context.effects()]
         return {"status": status, "retryable": retryable, "blobs": blobs, "effects": effects}, outcome
 
     def _omega(self, header: CallHeader, site: Site) -> TaskOmega:

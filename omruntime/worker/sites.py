@@ -8,6 +8,7 @@ from collections.abc import Callable
 from omruntime.abc import Store
 from omruntime.errors import StoreUnavailable
 from omruntime.ledger import LeaseHolder, Ledger
+from omruntime.store import open_shared, release_shared
 
 __all__ = ["Site", "Sites"]
 
@@ -26,12 +27,19 @@ class Sites:
 
     Args:
         opener: opens a store by URL; never creates one.
+        closer: closes what ``opener`` has opened.
         host: id of the host whose lease is held in every store; empty for a runner.
         period: the lease's period in seconds.
     """
 
-    def __init__(self, opener: Callable[[str], Store], host: str = "", period: float = 0.0) -> None:
-        self._opener = opener
+    def __init__(
+        self,
+        opener: Callable[[str], Store] = open_shared,
+        closer: Callable[[Store], None] = release_shared,
+        host: str = "",
+        period: float = 0.0,
+    ) -> None:
+        self._opener, self._closer = opener, closer
         self._host = host
         self._period = period
         self._lock = threading.Lock()
@@ -55,7 +63,7 @@ class Sites:
         store = self._opener(url)
         if store.id != store_id:
             found = store.id
-            store.close()
+            self._closer(store)
             raise StoreUnavailable(
                 f"the call is about store {store_id}, and the worker finds store {found} at {url}; "
                 "let both open the same store (--store, OMRUNTIME_STORE)"
@@ -80,4 +88,4 @@ class Sites:
                 # Nobody can read the lease either; it runs out.
                 pass
             finally:
-                site.store.close()
+                self._closer(site.store)

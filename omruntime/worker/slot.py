@@ -68,7 +68,7 @@ class Slot:
                 logs = process.output.take()
                 process.output.close()
                 self._on_death(self, exit, logs)
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001
             # The slot is out of order for good; whoever waits for it must learn that.
             self.failure = exc
         finally:

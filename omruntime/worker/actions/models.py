@@ -1,7 +1,7 @@
 """Actions on models: any estimator with the scikit-learn protocol, and ``@virtualobj`` functions.
 
-A fit-like action returns the `Metadata` of the version that it stored; a predict-like one its value, or the `Metadata`
-of the dataset that ``rName`` names. What an action stores becomes current with the winning end of its task.
+A fit-like action returns the `Metadata` of the version that it stored; a predict-like one its value, or the
+`Metadata` of the dataset that ``rName`` names. What an action stores becomes current with the winning end of its task.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from omruntime.store import Metadata
-from omruntime.virtualobj import call_virtualobj, is_virtualobj
+from omruntime.virtual import call_virtualobj, is_virtualobj
 from omruntime.worker.cache import ModelCache
 from omruntime.worker.context import Action, TaskContext
 from omruntime.worker.data import concatenated, is_chunked, load, pairs

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from omruntime.virtualobj import call_virtualobj, is_virtualobj
+from omruntime.virtual import call_virtualobj, is_virtualobj
 from omruntime.worker.cache import ModelCache
 from omruntime.worker.context import Action, TaskContext
 from omruntime.worker.packages import import_top, package_path, unchanged_process, unpacked
@@ -20,7 +20,7 @@ _cache = ModelCache()
 
 
 def run(context: TaskContext, request: Any) -> dict[str, Any]:
-    """Run a script and return its envelope: script, args, kwargs, result, runtime (whole microseconds), started, ended."""
+    """Run a script and return its envelope: script, args, kwargs, result, runtime (microseconds), started, ended."""
     args, kwargs, given = tuple(request["args"]), dict(request["kwargs"]), dict(request["given"])
     scripts, name = context.om.scripts, context.header.name
     with unchanged_process():
@@ -68,8 +68,10 @@ def _run_function(context: TaskContext, args: tuple[Any, ...], kwargs: dict[str,
     return call_virtualobj(function, **{**standard, **given, **kwargs})
 
 
-def _injected(function: Callable[..., Any], kwargs: dict[str, Any], given: dict[str, Any], om: object) -> dict[str, Any]:
-    """Add ``om`` where the signature names it, and what a canvas hands on where it is named or ``**kwargs`` takes it."""
+def _injected(
+    function: Callable[..., Any], kwargs: dict[str, Any], given: dict[str, Any], om: object
+) -> dict[str, Any]:
+    """Add ``om`` where it is named, and what a canvas hands on where it is named or ``**kwargs`` takes it."""
     parameters = inspect.signature(function).parameters
     takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
     extra = {key: value for key, value in given.items() if key in _INJECTED and (key in parameters or takes_any)}
