@@ -15,7 +15,7 @@ from omruntime.cli.settings import Settings, common, pass_settings
 __all__ = ["key"]
 
 
-@click.command()
+@click.command(short_help="Show or renew the key.")
 @click.option("--show", is_flag=True, help="Print the secret, and how another machine gets it.")
 @click.option("--new", is_flag=True, help="Sign with a new key from now on; the ones before stay accepted.")
 @common

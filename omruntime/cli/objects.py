@@ -20,7 +20,7 @@ __all__ = ["ls", "put"]
 STORES = ("datasets", "models", "scripts", "jobs")
 
 
-@click.command()
+@click.command(short_help="Store a file or a script package.")
 @click.argument("kind", type=Word("store", STORES), metavar="STORE")
 @click.argument("name")
 @click.argument("source")
@@ -48,7 +48,7 @@ def put(settings: Settings, kind: str, name: str, source: str, append: bool, tag
             click.echo(f"{kind}: {meta.name} ({meta.kind}) in bucket {meta.bucket}")
 
 
-@click.command()
+@click.command(short_help="List stored objects.")
 @click.argument("kind", type=Word("store", STORES), metavar="[STORE]", required=False)
 @click.argument("pattern", required=False)
 @common
@@ -65,7 +65,7 @@ def ls(settings: Settings, kind: str | None, pattern: str | None) -> None:
             for each, meta in found
         ]
         print_table(
-            ("store", "name", "kind", "modified"), rows, empty=f"nothing in bucket {om.bucket} of {om.store.url}"
+            ("store", "name", "kind", "modified"), rows, empty=f"bucket {om.bucket} of {om.store.url} is empty"
         )
 
 

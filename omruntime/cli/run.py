@@ -60,7 +60,7 @@ _OPTIONS = (
         "parameters",
         multiple=True,
         type=Pair(),
-        help="A keyword argument: JSON, or else text; may be repeated.",
+        help="Keyword argument, JSON or else text; repeatable.",
     ),
     click.option("--label", metavar="LABEL", help="Labels the worker must have, like gpu or gpu,big."),
     click.option("--retries", type=click.IntRange(min=0), help="Attempts beyond the first."),
@@ -77,7 +77,7 @@ def _running(command: Command) -> Command:
     return common(command)
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, short_help="Run a model or a script.")
 @common
 def run() -> None:
     """Run a model's action or a script.
@@ -87,19 +87,19 @@ def run() -> None:
     """
 
 
-@run.command()
+@run.command(short_help="Run an action of a model.")
 @click.argument("name")
 @click.argument("action", type=Word("action", ACTIONS))
 @click.argument("data", nargs=-1, metavar="[X] [Y]")
 @_running
 @pass_settings
 def model(
-    settings: Settings, name: str, action: str, data: tuple[str, ...], parameters: tuple[Any, ...], **wanted: Any
+    settings: Settings, /, name: str, action: str, data: tuple[str, ...], parameters: tuple[Any, ...], **wanted: Any
 ) -> None:
     """Run ACTION of the model NAME on X and Y.
 
-    ACTION is fit, partial_fit, predict, predict_proba, transform, fit_transform, decision_function, score or reduce. X
-    and Y name datasets, with a selector where wanted ('iris[^y]', 'iris[y]'), or are data as a JSON list or object.
+    ACTION is fit, partial_fit, predict, predict_proba, transform, fit_transform, decision_function, score or reduce.
+    X and Y name datasets, with a selector where wanted ('iris[^y]', 'iris[y]'), or are data as a JSON list or object.
     -p rName=NAME stores the value as a dataset.
     """
     keywords = dict(parameters)
@@ -117,12 +117,14 @@ def model(
     _carry_out(settings, f"{action} {name}", start, Wanted(**wanted))
 
 
-@run.command()
+@run.command(short_help="Run a script.")
 @click.argument("name")
 @click.argument("args", nargs=-1, metavar="[ARG]...")
 @_running
 @pass_settings
-def script(settings: Settings, name: str, args: tuple[str, ...], parameters: tuple[Any, ...], **wanted: Any) -> None:
+def script(
+    settings: Settings, /, name: str, args: tuple[str, ...], parameters: tuple[Any, ...], **wanted: Any
+) -> None:
     """Run the script NAME with arguments; put -- before one that begins with a dash."""
     _carry_out(
         settings,
@@ -149,9 +151,7 @@ def _carry_out(settings: Settings, title: str, start: Callable[[OmegaRuntime], A
         if not wanted.wait:
             click.echo(json.dumps({"id": handle.id}) if settings.json else handle.id)
             if not detached:
-                click.echo(
-                    "its worker ends with this process, which therefore stays until the task is over", err=True
-                )
+                click.echo("the worker ends with this process, so it stays until the task is over", err=True)
             return
         click.echo(f"task {handle.id}", err=True)
         value = await_value(handle, wanted.timeout, title, ends_with_us=not detached)

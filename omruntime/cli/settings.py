@@ -51,10 +51,8 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 
 
 _OPTIONS = (
-    click.option(
-        "--store", metavar="URL", help="The store, like sqlite:///here.", expose_value=False, callback=_keep
-    ),
-    click.option("--runtime", metavar="URL", help="The engine, like local://.", expose_value=False, callback=_keep),
+    click.option("--store", metavar="URL", help="The store, as sqlite:///here.", expose_value=False, callback=_keep),
+    click.option("--runtime", metavar="URL", help="The engine, as local://.", expose_value=False, callback=_keep),
     click.option("--bucket", metavar="NAME", help="The bucket of the objects.", expose_value=False, callback=_keep),
     click.option("--json", is_flag=True, help="Print JSON.", expose_value=False, callback=_keep),
     click.option("--debug", is_flag=True, help="Show our own traceback.", expose_value=False, callback=_keep),

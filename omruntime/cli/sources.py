@@ -29,9 +29,7 @@ def read_source(kind: str, source: str, *, trust: bool) -> Any:
     if kind == "scripts":
         return _script(path)
     if path.is_dir():
-        raise click.UsageError(
-            f"{source!r} is a directory; {kind} are put from a file, only scripts from a directory"
-        )
+        raise click.UsageError(f"{source!r} is a directory; {kind} are put from a file")
     if kind == "models":
         return _model(path, trust=trust)
     return _read(path, _NOTEBOOKS if kind == "jobs" else _DATASETS)
@@ -39,9 +37,7 @@ def read_source(kind: str, source: str, *, trust: bool) -> Any:
 
 def _script(path: Path) -> str:
     if not path.is_dir():
-        raise click.UsageError(
-            f"{str(path)!r} is a file; a script is the directory of a package, with its setup in it"
-        )
+        raise click.UsageError(f"{str(path)!r} is a file; a script is put from the directory of its package")
     return f"pkg://{path.resolve()}"
 
 
@@ -110,7 +106,7 @@ def _notebook(path: Path) -> Any:
         import nbformat
     except ImportError as exc:
         raise _missing("jobs", path) from exc
-    return nbformat.read(path, as_version=4)
+    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
 
 
 def _missing(extra: str, path: Path) -> MissingExtra:

@@ -24,7 +24,7 @@ _LITTER_AGE = 3600.0
 """Seconds after which what a writer has left half-written counts as litter."""
 
 
-@click.command()
+@click.command(short_help="Look after the tasks of a store.")
 @click.option("--once", is_flag=True, help="One pass, then end.")
 @click.option(
     "--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds between passes."
@@ -84,8 +84,12 @@ def _tidy(om: Omega, looking: Steward, report: Report, expire: float) -> None:
 
 def _tell(settings: Settings, report: Report) -> None:
     facts: dict[str, Any] = {
-        "open": report.open, "lost": report.lost, "ended": report.ended, "sent": report.sent, "expired": report.expired
-    }  # fmt: skip
+        "open": report.open,
+        "lost": report.lost,
+        "ended": report.ended,
+        "sent": report.sent,
+        "expired": report.expired,
+    }
     if settings.json:
         print_json(facts)
         return

@@ -20,7 +20,7 @@ __all__ = ["result", "status"]
 _LOG_LINES = 10
 
 
-@click.command()
+@click.command(short_help="Print the value of a task.")
 @click.argument("id")
 @click.option("--timeout", type=click.FloatRange(min=0), help="Seconds to wait at the most.")
 @common
@@ -36,10 +36,10 @@ def result(settings: Settings, id: str, timeout: float | None) -> None:
             print_value(value)
 
 
-@click.command()
+@click.command(short_help="Tell about a task, or list tasks.")
 @click.argument("id", required=False)
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Tasks of each sort to list."
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Open and ended tasks to list."
 )
 @click.option("--lines", type=click.IntRange(min=0), default=_LOG_LINES, show_default=True, help="Lines of output.")
 @common

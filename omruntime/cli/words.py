@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 __all__ = ["Group", "Pair", "Word", "parsed", "unknown_word"]
+
+if TYPE_CHECKING:
+    _TextType = click.ParamType[str]
+    _PairType = click.ParamType[tuple[str, Any]]
+else:
+    # Older versions of click know no type arguments here.
+    _TextType = _PairType = click.ParamType
 
 
 def unknown_word(what: str, word: str, known: Iterable[str]) -> str:
@@ -40,15 +47,15 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class Word(click.ParamType):
+class Word(_TextType):
     """One of a few words.
 
     Args:
         name: what the word stands for, as messages say it.
-        words: the words there are; with explanations where they are a mapping.
+        words: the words there are.
     """
 
-    def __init__(self, name: str, words: Iterable[str] | Mapping[str, str]) -> None:
+    def __init__(self, name: str, words: Iterable[str]) -> None:
         self.name = name
         self._words = tuple(words)
 
@@ -59,7 +66,7 @@ class Word(click.ParamType):
         return str(value)
 
 
-class Pair(click.ParamType):
+class Pair(_PairType):
     """A parameter as ``name=value``, the value as `parsed` reads it."""
 
     name = "name=value"

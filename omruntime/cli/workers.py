@@ -14,7 +14,7 @@ from omruntime.errors import OmegaRuntimeError
 __all__ = ["backends", "workers"]
 
 
-@click.command()
+@click.command(short_help="List live workers.")
 @common
 @pass_settings
 def workers(settings: Settings) -> None:
@@ -34,7 +34,7 @@ def workers(settings: Settings) -> None:
         click.echo("workers of local:// are started by each process that needs them, and end with it", err=True)
 
 
-@click.command()
+@click.command(short_help="List installed engines.")
 @common
 @pass_settings
 def backends(settings: Settings) -> None:

@@ -14,7 +14,7 @@ __all__ = ["demo"]
 BUCKET = "demo"
 
 
-@click.command()
+@click.command(short_help="See it work on real data.")
 @common
 @pass_settings
 def demo(settings: Settings) -> None:

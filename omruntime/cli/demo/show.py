@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +61,7 @@ def _begin(console: Console, om: Omega) -> None:
     console.print()
 
 
-def _live(console: Console, board: Board) -> object:
+def _live(console: Console, board: Board) -> AbstractContextManager[object]:
     from rich.live import Live
 
     if not console.is_terminal or console.quiet:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from omruntime.cli.demo.board import Board
 from omruntime.cli.demo.package import NAME, write_package
+from omruntime.cli.waiting import await_value
 from omruntime.errors import OmegaRuntimeError
 
 if TYPE_CHECKING:
@@ -75,17 +76,17 @@ class Story:
         """Fit both models at the same time."""
         handles = [self._model(name).fit(f"{name}[^target]", f"{name}[target]") for name in ("cancer", "digits")]
         for handle in map(self.board.add, handles):
-            handle.get(_PATIENCE)
+            _value(handle)
         self.tell("fitted  both, at the same time, in two worker processes")
 
     def predict(self) -> AsyncResult:
         """Predict by selector, and have a process that knows the id alone find the values."""
         handle = self.board.add(self._model("cancer").predict("cancer-new[^target]"))
         found = _found_elsewhere(self.om, handle.id)
-        if found != handle.get(_PATIENCE).tolist():
+        if found != _value(handle).tolist():
             raise OmegaRuntimeError(f"another process found another value of task {handle.id} than this one has")
         self.tell(f"found   {len(found)} predictions from a fresh process, by the id of their task alone")
-        self.board.add(self._model("cancer").predict("cancer-new[^target]", rName="cancer-predicted")).get(_PATIENCE)
+        _value(self.board.add(self._model("cancer").predict("cancer-new[^target]", rName="cancer-predicted")))
         return handle
 
     def score(self) -> None:
@@ -93,7 +94,7 @@ class Story:
         names = ("cancer", "digits")
         handles = [self._model(name).score(f"{name}-new[^target]", f"{name}-new[target]") for name in names]
         for name, handle in zip(names, map(self.board.add, handles), strict=True):
-            self.tell(f"scored  {name}: {handle.get(_PATIENCE):.1%} of what it had never seen is right")
+            self.tell(f"scored  {name}: {_value(handle):.1%} of what it had never seen is right")
 
     def script(self) -> None:
         """Deploy a script package and run it."""
@@ -101,11 +102,15 @@ class Story:
             self.om.scripts.put(f"pkg://{write_package(Path(place))}", NAME)
         self.tell(f"deployed  script {NAME}: a package of two modules and a data file, built into a wheel")
         handle = self.board.add(self.om.runtime.script(NAME).run("cancer-predicted"))
-        counts = handle.get(_PATIENCE)["result"]
+        counts = _value(handle)["result"]
         self.tell("ran     it: it counted " + ", ".join(f"{count} {name}" for name, count in counts.items()))
 
     def _model(self, name: str) -> Any:
         return self.om.runtime.model(name)
+
+
+def _value(handle: AsyncResult) -> Any:
+    return await_value(handle, _PATIENCE, "waiting", ends_with_us=True)
 
 
 def _found_elsewhere(om: Omega, task: str) -> Any:
