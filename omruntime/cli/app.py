@@ -65,8 +65,8 @@ def app() -> None:
     r"""Run models and scripts anywhere, and find what became of them.
 
     The store is that of --store, else of OMRUNTIME_STORE, else of omruntime.toml or [tool.omruntime] of
-    pyproject.toml (store = "..."), else SQLite in your data directory. The engine is found the same way, by --runtime,
-    OMRUNTIME_RUNTIME or runtime = "..."; by default it is workers on this machine.
+    pyproject.toml (store = "..."), else SQLite in your data directory. The engine is found the same way, by
+    --runtime, OMRUNTIME_RUNTIME or runtime = "..."; by default it is workers on this machine.
 
     \b
     Exit codes:

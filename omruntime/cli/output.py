@@ -77,7 +77,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    built = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    built = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for name in columns:
         built.add_column(
             name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from omruntime.cli.failures import TaskFailed
@@ -14,13 +15,13 @@ if TYPE_CHECKING:
 __all__ = ["await_value"]
 
 
-def await_value(handle: AsyncResult, timeout: float | None, title: str, *, ends_with_us: bool = False) -> Any:
+def await_value(handle: AsyncResult, timeout: float | None, title: str = "", *, ends_with_us: bool = False) -> Any:
     """Return the value of a task.
 
     Args:
         handle: the task.
         timeout: seconds to wait, None for as long as it takes.
-        title: what the bar says.
+        title: what the bar says; without it there is none.
         ends_with_us: the task's worker ends with this process.
 
     Raises:
@@ -28,7 +29,7 @@ def await_value(handle: AsyncResult, timeout: float | None, title: str, *, ends_
         ResultTimeout: it is not over in time.
     """
     try:
-        with working(title):
+        with working(title) if title else nullcontext():
             return handle.get(timeout)
     except Exception as exc:
         # What the task raised comes with its remote traceback as the cause, and may be of any type.

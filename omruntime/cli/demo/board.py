@@ -50,4 +50,6 @@ class Board:
         return rows
 
     def __rich__(self) -> Any:
-        return table(COLUMNS, [list(row.values()) for row in self.rows()])
+        from rich.console import Group
+
+        return Group("", table(COLUMNS, [list(row.values()) for row in self.rows()]), "")

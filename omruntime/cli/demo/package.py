@@ -6,7 +6,7 @@ from pathlib import Path
 
 __all__ = ["NAME", "write_package"]
 
-NAME = "demo_report"
+NAME = "report"
 
 _FILES = {
     "pyproject.toml": f"""\
@@ -27,7 +27,7 @@ packages = ["{NAME}"]
     f"{NAME}/__init__.py": '''\
 """Counts predictions; the worker calls run() and hands in `om`, the same stores that the client sees."""
 
-from demo_report.names import NAMES
+from report.names import NAMES
 
 
 def run(predicted, om=None):

@@ -70,14 +70,16 @@ class Story:
         for name, model in models.items():
             self.om.models.put(model, name)
             self.om.models.prune(name, keep=_KEPT_VERSIONS)
-            self.tell(f"stored  model {name}: {type(model).__name__}")
+            steps = [type(step).__name__ for _, step in getattr(model, "steps", [("", model)])]
+            self.tell(f"stored  model {name}: {' and '.join(steps)}")
 
     def fit(self) -> None:
         """Fit both models at the same time."""
         handles = [self._model(name).fit(f"{name}[^target]", f"{name}[target]") for name in ("cancer", "digits")]
         for handle in map(self.board.add, handles):
             _value(handle)
-        self.tell("fitted  both, at the same time, in two worker processes")
+        workers = {row["worker"] for row in self.board.rows()}
+        self.tell("fitted  both, " + ("at the same time in two workers" if len(workers) > 1 else "in one worker"))
 
     def predict(self) -> AsyncResult:
         """Predict by selector, and have a process that knows the id alone find the values."""
@@ -110,7 +112,7 @@ class Story:
 
 
 def _value(handle: AsyncResult) -> Any:
-    return await_value(handle, _PATIENCE, "waiting", ends_with_us=True)
+    return await_value(handle, _PATIENCE, ends_with_us=True)
 
 
 def _found_elsewhere(om: Omega, task: str) -> Any:
