@@ -48,7 +48,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def imports(session: nox.Session) -> None:
     """Imports: one way only, and no engine in the core."""
-    session.run("lint-imports")
+    session.run("lint-imports", "--no-logo", "--no-cache")
 
 
 @nox.session
