@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from omruntime.testing import capture_calls
 
 from omruntime import AsyncResult, Auth, Omega, OmegaRuntime, OmegaScriptProxy
 from omruntime.abc import Capability
 from omruntime.errors import UnsupportedCapability
 from omruntime.plugins import load_backend_class
+from omruntime.testing import capture_calls
 from omruntime_conformance.clients import Client, start_client
 from omruntime_conformance.faults import Processes
 from omruntime_conformance.harness import Cluster, Harness

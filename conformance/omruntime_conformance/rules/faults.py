@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from omruntime.testing import capture_calls
-
 from omruntime import AsyncResult, virtualobj
 from omruntime.errors import WorkerLost
+from omruntime.testing import capture_calls
 from omruntime_conformance.context import Context
 from omruntime_conformance.registry import rule
 from omruntime_conformance.tasks import held, note, pass_gate, suicidal

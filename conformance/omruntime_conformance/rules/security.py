@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from omruntime.testing import capture_calls
 from sklearn.naive_bayes import GaussianNB
 
-from omruntime import AsyncResult, Auth, Omega
+from omruntime import AsyncResult, Auth, Omega, OmegaRuntimeLocal
 from omruntime.abc import Call
 from omruntime.errors import SignatureError
+from omruntime.testing import capture_calls
 from omruntime_conformance.context import Context
 from omruntime_conformance.registry import rule
 from omruntime_conformance.tasks import held, note
@@ -39,12 +39,18 @@ def _genuine(ctx: Context, value: object) -> tuple[AsyncResult, Call]:
     return handle, calls[0]
 
 
+def _mallory(ctx: Context) -> Omega:
+    """Open the rule's store as somebody who has another key; an envelope is the same whatever engine carries it."""
+    auth = Auth("mallory", _OTHER_KEY)
+    return ctx.omega(OmegaRuntimeLocal(workers={"default": 1}, auth=auth), auth=auth)
+
+
 def _of_another_key(ctx: Context) -> Call:
     """Return a call that is signed by somebody with another key, on the same store."""
-    other = ctx.omega(ctx.runtime(), auth=Auth("mallory", _OTHER_KEY))
-    other.scripts.put(held, "held")
+    other = _mallory(ctx)
+    other.scripts.put(held, "foreign")
     with capture_calls(other.runtime, deliver=False) as calls:
-        other.runtime.script("held").run(log=str(ctx.log), name="forged")
+        other.runtime.script("foreign").run(log=str(ctx.log), name="forged")
     call: Call = calls[0]
     return call
 
@@ -109,7 +115,7 @@ def forgery_touches_no_other_task(ctx: Context) -> None:
     assert waiting.status == "PENDING"
     assert not ctx.log.entries("start", "forged")
 
-    mallory = ctx.omega(ctx.runtime(), auth=Auth("mallory", _OTHER_KEY))
+    mallory = _mallory(ctx)
     with pytest.raises(SignatureError):
         mallory.runtime.result(ended.id).get(timeout=ctx.wait.seconds)
     for each in (call, second_call):
@@ -125,7 +131,7 @@ def altered_pickles_are_not_loaded(ctx: Context) -> None:
     x, y = [[0.0], [1.0], [2.0]], [0, 1, 1]
     om.models.put(GaussianNB().fit(x, y), "altered")
     _replace_pickles(om, pickle.dumps(bomb))
-    mallory = ctx.omega("local://", auth=Auth("mallory", _OTHER_KEY))
+    mallory = _mallory(ctx)
     mallory.models.put(bomb, "foreign")
     mallory.scripts.put(held, "foreign")
     for name in ("altered", "foreign"):
@@ -136,8 +142,8 @@ def altered_pickles_are_not_loaded(ctx: Context) -> None:
         om.scripts.get("foreign")
     ctx.fails(om.runtime.script("foreign").run(log=str(ctx.log)), SignatureError)
     assert not ctx.log.entries(), "it was loaded"
-    # One byte is enough.
-    om.models.put(GaussianNB().fit(x, y), "flipped")
+    # One byte is enough; other content than before, or both would be one blob.
+    om.models.put(GaussianNB().fit(x, y[::-1]), "flipped")
     _flip_last_bytes(om)
     with pytest.raises(SignatureError):
         om.models.get("flipped")
