@@ -38,10 +38,6 @@ class App(Group):
             warnings.showwarning = _show_warning
             try:
                 sys.exit(super().main(words, **{"prog_name": "omruntime", **extra}))
-            except BrokenPipeError:
-                # Whoever read our output has seen enough; the interpreter must not try to flush the rest.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-                sys.exit(_PIPE_CLOSED)
             except (Exception, KeyboardInterrupt) as exc:
                 code = report(exc, words)
                 if code is None:
@@ -51,7 +47,12 @@ class App(Group):
 
     def invoke(self, ctx: click.Context) -> None:
         """Run the command that was chosen; what it returns is no exit code."""
-        super().invoke(ctx)
+        try:
+            super().invoke(ctx)
+        except BrokenPipeError:
+            # Whoever read our output has seen enough; the interpreter must not try to flush the rest.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(_PIPE_CLOSED)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -110,7 +110,7 @@ def _message(exc: BaseException) -> str:
     if isinstance(exc, click.ClickException):
         return exc.format_message()
     if exit_code(exc) is ExitCode.INTERRUPTED:
-        return "interrupted; what ran on workers of this process has ended with it"
+        return "interrupted"
     return str(exc) or type(exc).__name__
 
 

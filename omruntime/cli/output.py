@@ -86,13 +86,18 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Any:
             overflow="fold",
         )
     for row in rows:
-        built.add_row(*(Text(str(cell), style=_STYLES.get(str(cell), "")) for cell in row))
+        built.add_row(*(Text(text, style=_STYLES.get(text, "")) for text in map(cell_text, row)))
     return built
+
+
+def cell_text(value: object) -> str:
+    """Return a value as a table or a list of facts shows it."""
+    return "" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
     """Print names and values, one to a line; what is empty is left out."""
-    shown = {name: str(value) for name, value in facts.items() if value not in (None, "", [])}
+    shown = {name: cell_text(value) for name, value in facts.items() if value not in (None, "", [])}
     width = max(map(len, shown), default=0)
     for name, text in shown.items():
         first, *more = text.splitlines() or [""]
@@ -106,6 +111,6 @@ def clock(stamp: float) -> str:
     return dt.datetime.fromtimestamp(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S") if stamp else ""
 
 
-def seconds(started: float, ended: float) -> str:
-    """Return how long something took; empty where it has not begun."""
-    return f"{max(0.0, ended - started):.2f}" if started else ""
+def seconds(started: float, ended: float) -> float | None:
+    """Return how long something took, or None where it has not begun."""
+    return round(max(0.0, ended - started), 3) if started else None

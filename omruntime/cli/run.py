@@ -154,7 +154,12 @@ def _carry_out(settings: Settings, title: str, start: Callable[[OmegaRuntime], A
                 click.echo("the worker ends with this process, so it stays until the task is over", err=True)
             return
         click.echo(f"task {handle.id}", err=True)
-        value = await_value(handle, wanted.timeout, title, ends_with_us=not detached)
+        try:
+            value = await_value(handle, wanted.timeout, title, ends_with_us=not detached)
+        except KeyboardInterrupt:
+            fate = f"goes on: omruntime result {handle.id}" if detached else "ends with its worker, which was ours"
+            click.echo(f"\nthe task {fate}", err=True)
+            raise
         if settings.json:
             print_json({"id": handle.id, "status": handle.status, "value": value})
         else:

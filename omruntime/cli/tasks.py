@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["result", "status"]
 
+COLUMNS = ("name", "id", "worker", "status", "seconds")
 _LOG_LINES = 10
 
 
@@ -55,11 +56,8 @@ def status(settings: Settings, id: str | None, limit: int, lines: int) -> None:
         if settings.json:
             print_json(tasks)
             return
-        rows = [
-            (each["name"], each["id"], each["worker"], each["status"], seconds(each["started"], each["ended"]))
-            for each in tasks
-        ]
-        print_table(("name", "id", "worker", "status", "seconds"), rows, empty=f"no tasks in {om.store.url}")
+        rows = [[each[name] for name in COLUMNS] for each in tasks]
+        print_table(COLUMNS, rows, empty=f"no tasks in {om.store.url}")
 
 
 def find(om: Omega, id: str) -> AsyncResult:
@@ -77,6 +75,7 @@ def find(om: Omega, id: str) -> AsyncResult:
 
 def _row(id: str, state: TaskState) -> dict[str, Any]:
     claim, end, request = state.claim, state.end, state.request
+    started = end.started if end is not None else claim.started if claim is not None else 0.0
     return {
         "name": state.name,
         "id": id,
@@ -84,8 +83,9 @@ def _row(id: str, state: TaskState) -> dict[str, Any]:
         "status": state.status,
         "attempt": state.attempt,
         "submitted": end.submitted if end is not None else request.submitted if request is not None else 0.0,
-        "started": end.started if end is not None else claim.started if claim is not None else 0.0,
+        "started": started,
         "ended": end.ended if end is not None else 0.0,
+        "seconds": seconds(started, end.ended if end is not None else time.time()),
     }
 
 
@@ -105,9 +105,7 @@ def _facts(om: Omega, id: str, lines: int) -> dict[str, Any]:
 
 
 def _readable(facts: dict[str, Any]) -> dict[str, Any]:
-    ended = facts["ended"] or time.time()
-    times = {name: clock(facts[name]) for name in ("submitted", "started", "ended")}
-    return {**times, "seconds": seconds(facts["started"], ended)}
+    return {name: clock(facts[name]) for name in ("submitted", "started", "ended")}
 
 
 def _open(om: Omega, limit: int) -> list[dict[str, Any]]:
@@ -117,12 +115,9 @@ def _open(om: Omega, limit: int) -> list[dict[str, Any]]:
     for task, state in session.ledger.states(ids).items():
         if not isinstance(state, Exception):
             session.watcher.attend(task, state)
-    now = time.time()
     states = session.ledger.states(reversed(ids))
     return [
-        {**_row(task, state), "ended": now}
-        for task, state in states.items()
-        if not isinstance(state, Exception) and state.end is None
+        _row(task, state) for task, state in states.items() if not isinstance(state, Exception) and state.end is None
     ]
 
 
