@@ -37,7 +37,7 @@ class App(Group):
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             try:
-                sys.exit(super().main(words, **{"prog_name": "omruntime", **extra}))
+                sys.exit(super().main(words, **{**extra, "prog_name": "omruntime"}))
             except (Exception, KeyboardInterrupt) as exc:
                 code = report(exc, words)
                 if code is None:
@@ -63,7 +63,7 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 @click.version_option(package_name="omruntime", message="%(prog)s %(version)s")
 @common
 def app() -> None:
-    r"""Run models and scripts anywhere, and find what became of them.
+    """Run models and scripts anywhere, and find what became of them.
 
     The store is that of --store, else of OMRUNTIME_STORE, else of omruntime.toml or [tool.omruntime] of
     pyproject.toml (store = "..."), else SQLite in your data directory. The engine is found the same way, by
@@ -78,7 +78,7 @@ def app() -> None:
       4    the store, the engine, or something that is needed is not available
       5    the task is not over in time
       130  interrupted
-    """
+    """  # noqa: D301  (the backslash is one that click reads)
 
 
 for command in (demo, put, ls, run, result, status, workers, backends, key, steward):

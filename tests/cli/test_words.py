@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from omruntime import OmegaModelProxy
+from omruntime import Omega, OmegaModelProxy
 from omruntime.cli.run import ACTIONS
 from omruntime.cli.words import parsed
 from tests.cli.commands import omruntime
@@ -61,10 +61,12 @@ def test_a_parameter_needs_a_name(store: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [["--json", "--bucket", "b", "ls"], ["ls", "--json", "--bucket", "b"], ["--bucket", "a", "ls", "--bucket", "b", "--json"]],
-)  # fmt: skip
-def test_options_stand_before_or_after_the_command(line: list[str], store: str) -> None:
-    assert omruntime(*line).json == []
+    ["--json --bucket b ls", "ls --json --bucket b", "--bucket a ls --bucket b --json"],
+)
+def test_options_stand_before_or_after_the_command(line: str, store: str) -> None:
+    with Omega(bucket="a") as om:
+        om.datasets.put(1, "in-a")
+    assert omruntime(*line.split()).json == []
 
 
 def test_the_actions_are_those_of_the_proxy() -> None:
