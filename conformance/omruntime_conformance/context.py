@@ -111,17 +111,21 @@ class Context:
         self.om.scripts.put(script, name)
         return self.om.runtime.script(name)
 
-    def package(self, name: str, files: Mapping[str, str], version: str = "1.0") -> str:
+    def package(
+        self, name: str, files: Mapping[str, str], *, version: str = "1.0", beside: Mapping[str, str] | None = None
+    ) -> str:
         """Write the source of a script package and return what ``om.scripts.put`` takes.
 
         Args:
             name: name of the package and of its top module.
             files: path below the top module to content, like ``{'__init__.py': ...}``.
             version: version of the package.
+            beside: more files, by their path beside the top module.
         """
         root = self.place / "packages" / f"{name}-{version}"
-        for path, content in files.items():
-            target = root / name / path
+        paths = {f"{name}/{path}": content for path, content in files.items()} | dict(beside or {})
+        for path, content in paths.items():
+            target = root / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(textwrap.dedent(content))
         (root / "setup.py").write_text(

@@ -17,7 +17,7 @@ def test_a_class_with_a_harness_is_all_it_takes() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["test_rule", "test_RES_001", "testing", "pytest_generate_tests", "pytestmark"])
+@pytest.mark.parametrize("name", ["test_rule", "test_RES_001", "testing", "pytest_generate_tests"])
 def test_rules_are_not_overridden(name: str) -> None:
     with pytest.raises(TypeError, match=f"defines {name}: rules are not overridden"):
         subclass(**{name: lambda self: None})

@@ -83,11 +83,43 @@ def own_exception_comes_back(ctx: Context) -> None:
     bad = ctx.fails(script.run("bad init"), BadInit)
     assert (str(bad), bad.args, bad.code) == ("code 3 at here", ("code 3 at here",), 3)
     assert ctx.fails(script.run("builtin"), KeyError).args == ("missing", 4)
+    _type_of_an_importable_package(ctx)
     exits = ctx.deploy(_exits, "exits")
     for name in ("SystemExit", "KeyboardInterrupt", "CancelledError"):
         ended = ctx.fails(exits.run(name, log=str(ctx.log)), TaskError)
         assert name in ended.type_name
         assert name in str(ended)
+
+
+_ETL = """
+class EtlError(Exception):
+    pass
+
+def run(*args, **kwargs):
+    raise EtlError("column 'x' is gone", 7)
+"""
+
+_IMPORTS_ETL = """
+import etl
+
+om = Omega()
+try:
+    om.runtime.script("etl").run().get(timeout=60)
+except etl.EtlError as exc:
+    answer(["its own", *exc.args])
+except Exception as exc:
+    answer(["not its own", type(exc).__module__, type(exc).__name__, str(exc)])
+om.close()
+"""
+
+
+def _type_of_an_importable_package(ctx: Context) -> None:
+    """Where the client can import the package of a script, ``except`` with the package's own class catches."""
+    source = ctx.package("etl", {"__init__.py": _ETL})
+    ctx.om.scripts.put(source, "etl")
+    client = ctx.subprocess(_IMPORTS_ETL, PYTHONPATH=source.removeprefix("pkg://"))
+    assert client.answer() == ["its own", "column 'x' is gone", 7]
+    client.exit()
 
 
 @rule("ERR-002", rests_on=("ERR-001",))
@@ -108,15 +140,6 @@ def chain_of_causes(ctx: Context) -> None:
 def _line_of_the_raise() -> int:
     lines, first = inspect.getsourcelines(inspect.unwrap(_chained))
     return first + next(number for number, line in enumerate(lines) if "the line that is looked for" in line)
-
-
-_ETL = """
-class EtlError(Exception):
-    pass
-
-def run(*args, **kwargs):
-    raise EtlError("column 'x' is gone", 7)
-"""
 
 
 @rule("ERR-003")

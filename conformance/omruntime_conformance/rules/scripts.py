@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
+from omruntime import virtualobj
 from omruntime.errors import PackageError
 from omruntime_conformance.context import Context
 from omruntime_conformance.registry import rule
@@ -76,6 +78,7 @@ def _run_on_every_worker(ctx: Context, version: str) -> set[int]:
 _HOSTILE = """
 import os
 import sys
+import types
 from pathlib import Path
 
 from hostile.inner.deep import WORD
@@ -87,8 +90,9 @@ def run(where):
     sys.path.insert(0, where)
     sys.path.append(where + "/end")
     os.environ["HOSTILE"] = "yes"
-    sys.modules["left_behind"] = sys
-    return [WORD, hostile.inner.late.WORD, text]
+    import found_by_path
+    sys.modules["made_by_hand"] = types.ModuleType("made_by_hand")
+    return [WORD, hostile.inner.late.WORD, text, found_by_path.WORD]
 """
 
 
@@ -103,16 +107,39 @@ def worker_as_before(ctx: Context) -> None:
         "inner/late.py": "WORD = 'late'\n",
     }
     ctx.om.scripts.put(ctx.package("hostile", files), "hostile")
+    (ctx.place / "found_by_path.py").write_text("WORD = 'by path'\n")
     look = ctx.deploy(snapshot)
     before = ctx.value(look.run(log=str(ctx.log)))
     for _ in range(2):
         envelope = ctx.get(ctx.om.runtime.script("hostile").run(str(ctx.place)))
-        assert envelope["result"] == ["deep", "late", "from a file"]
+        assert envelope["result"] == ["deep", "late", "from a file", "by path"]
         after = ctx.value(look.run(log=str(ctx.log)))
         assert after["path"] == before["path"]
         assert after["cwd"] == before["cwd"]
-        left = [name for name in after["modules"] if name.partition(".")[0] in ("hostile", "left_behind")]
-        assert not left
+        assert after["environ"] == before["environ"]
+        ours = ("hostile", "found_by_path", "made_by_hand")
+        assert not [name for name in after["modules"] if name.partition(".")[0] in ours]
+    _own_modules_of_the_same_name(ctx)
+
+
+@virtualobj
+def _uses_library(data: Any = None) -> bool:
+    import colorsys
+
+    return hasattr(colorsys, "rgb_to_hsv")
+
+
+def _own_modules_of_the_same_name(ctx: Context) -> None:
+    """A package finds its own module, whatever another package or Python itself has under that name."""
+    library = ctx.deploy(_uses_library, "library")
+    for name, word in (("one", "first"), ("two", "second"), ("colorsys", "third")):
+        files = {"__init__.py": "import helpers\n\ndef run():\n    return helpers.WORD\n"}
+        helpers = {"helpers/__init__.py": f"WORD = {word!r}\n"}
+        ctx.om.scripts.put(ctx.package(name, files, beside=helpers), name)
+    for _ in range(2):
+        for name, word in (("one", "first"), ("two", "second"), ("colorsys", "third")):
+            assert ctx.value(library.run()) is True
+            assert ctx.value(ctx.om.runtime.script(name).run()) == word
 
 
 _USES_OM = """
