@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from omruntime.cli.output import print_json
 from omruntime.cli.settings import Settings, common, pass_settings
-from omruntime.errors import StoreUnavailable
+from omruntime.errors import ResultExpired, StoreUnavailable
 
 if TYPE_CHECKING:
     from omruntime import Omega
-    from omruntime.ledger import Report, Steward
+    from omruntime.ledger import Ledger, Report, Steward
+    from omruntime.store.sweeping import Swept
 
-__all__ = ["steward"]
+__all__ = ["outcome", "steward"]
 
 _DAY = 24 * 3600.0
 _HOUSEKEEPING = 3600.0
@@ -59,10 +61,11 @@ def _look_after(settings: Settings, om: Omega, interval: float | None, expire: f
     looking = Steward(ledger, VerdictMaker(ledger, om.session.auth))
     tidied = None
     while True:
+        swept = None
         try:
             report = looking.step()
             if tidied is None or time.monotonic() - tidied > _HOUSEKEEPING:
-                _tidy(om, looking, report, expire)
+                swept = _tidy(om, looking, report, expire)
                 tidied = time.monotonic()
         except StoreUnavailable as exc:
             if interval is None or tidied is None:
@@ -70,25 +73,53 @@ def _look_after(settings: Settings, om: Omega, interval: float | None, expire: f
             # It may come back, and nobody else may be there to look after it then.
             click.echo(f"warning: {exc}", err=True)
             report = Report()
-        if interval is None or report.lost or report.ended or report.sent or report.expired:
-            _tell(settings, report)
+        if interval is None or _did_something(report, swept):
+            _tell(settings, report, swept)
         if interval is None:
             return
         time.sleep(interval)
 
 
-def _tidy(om: Omega, looking: Steward, report: Report, expire: float) -> None:
+def _tidy(om: Omega, looking: Steward, report: Report, expire: float) -> Swept:
+    """Sweep and expire; in this order, since the sweep asks the records what has become of tasks."""
+    from omruntime.store.sweeping import sweep
+
+    swept = sweep(om.store, lambda task, attempt: outcome(om.session.ledger, task, attempt), _LITTER_AGE)
     report.expired = looking.expire(expire)
-    om.store.sweep_litter(_LITTER_AGE)
+    return swept
 
 
-def _tell(settings: Settings, report: Report) -> None:
+def outcome(ledger: Ledger, task: str, attempt: int) -> bool | None:
+    """Tell whether an attempt has won its task; None while that is open.
+
+    What a task has stored goes with its record if it was not made current before, since readers ask the record too.
+    """
+    state = ledger.states([task])[task]
+    if isinstance(state, Exception):
+        return False if isinstance(state, ResultExpired) else None
+    if state.end is None:
+        return False if attempt < state.attempt else None
+    return attempt == state.attempt and state.end.state == "SUCCESS"
+
+
+def _did_something(report: Report, swept: Swept | None) -> bool:
+    return bool(
+        report.lost
+        or report.ended
+        or report.sent
+        or report.expired
+        or (swept is not None and any(asdict(swept).values()))
+    )
+
+
+def _tell(settings: Settings, report: Report, swept: Swept | None) -> None:
     facts: dict[str, Any] = {
         "open": report.open,
         "lost": report.lost,
         "ended": report.ended,
         "sent": report.sent,
         "expired": report.expired,
+        "swept": swept.blobs + swept.revisions if swept is not None else 0,
     }
     if settings.json:
         print_json(facts)

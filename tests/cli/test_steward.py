@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from omruntime import Omega
+from omruntime.cli.stewards import outcome
 from omruntime.ledger import Ledger, Request, new_id
 from omruntime.store import open_store
 from tests.cli.commands import omruntime
@@ -35,7 +36,7 @@ def test_what_lost_its_runtime_is_ended_and_old_records_go(store: str) -> None:
 def test_a_pass_says_what_it_did(store: str) -> None:
     task = _orphan(store)
     told = omruntime("steward", "--once").out
-    assert "1 open, 0 lost, 1 ended, 0 sent, 0 expired" in told
+    assert "1 open, 0 lost, 1 ended, 0 sent, 0 expired, 0 swept" in told
     assert f"ended {task}" in told
 
 
@@ -45,3 +46,22 @@ def test_listing_ends_what_lost_its_runtime_too(store: str) -> None:
     assert rows[task]["status"] == "FAILURE"
     with Omega() as om:
         assert om.runtime.result(task).status == "FAILURE"
+
+
+def test_litter_is_swept_by_what_the_records_say(store: str) -> None:
+    task, unknown = _orphan(store), new_id()
+    held = open_store(store)
+    try:
+        ledger = Ledger(held)
+        assert outcome(ledger, task, 1) is None
+        assert outcome(ledger, unknown, 1) is None
+        omruntime("steward", "--once")
+        assert outcome(ledger, task, 1) is False
+        assert ledger.forget(task)
+        assert outcome(ledger, task, 1) is False
+    finally:
+        held.close()
+    done = omruntime("run", "script", "echo", "--json").json["id"]
+    with Omega() as om:
+        ledger = om.session.ledger
+        assert [outcome(ledger, done, attempt) for attempt in (1, 2)] == [True, False]

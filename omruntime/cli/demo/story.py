@@ -84,8 +84,10 @@ class Story:
     def predict(self) -> AsyncResult:
         """Predict by selector, and have a process that knows the id alone find the values."""
         handle = self.board.add(self._model("cancer").predict("cancer-new[^target]"))
-        found = _found_elsewhere(self.om, handle.id)
-        if found != _value(handle).tolist():
+        with _asked_elsewhere(self.om, handle.id) as asking:
+            here = _value(handle).tolist()
+            found = _found(asking)
+        if found != here:
             raise OmegaRuntimeError(f"another process found another value of task {handle.id} than this one has")
         self.tell(f"found   {len(found)} predictions from a fresh process, by the id of their task alone")
         _value(self.board.add(self._model("cancer").predict("cancer-new[^target]", rName="cancer-predicted")))
@@ -115,12 +117,16 @@ def _value(handle: AsyncResult) -> Any:
     return await_value(handle, _PATIENCE, ends_with_us=True)
 
 
-def _found_elsewhere(om: Omega, task: str) -> Any:
-    """Return the value of a task as a new process finds it."""
+def _asked_elsewhere(om: Omega, task: str) -> subprocess.Popen[str]:
+    """Start a new process that asks for the value of a task."""
     command = [sys.executable, "-m", "omruntime", "result", task, "--json"]
     # The URL may hold a password, which no argument of a process should.
     environment = {**os.environ, "OMRUNTIME_STORE": om.store.url}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False)
-    if done.returncode:
-        raise OmegaRuntimeError(f"a fresh process could not find task {task}: {done.stdout}{done.stderr}")
-    return json.loads(done.stdout)["value"]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _found(asking: subprocess.Popen[str]) -> Any:
+    out, err = asking.communicate(timeout=_PATIENCE)
+    if asking.returncode:
+        raise OmegaRuntimeError(f"a fresh process could not find the value of a task by its id: {out}{err}")
+    return json.loads(out)["value"]
