@@ -106,7 +106,7 @@ def _notebook(path: Path) -> Any:
         import nbformat
     except ImportError as exc:
         raise _missing("jobs", path) from exc
-    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    return nbformat.read(path, as_version=4)
 
 
 def _missing(extra: str, path: Path) -> MissingExtra:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import omruntime.cli.demo as home
+from omruntime.cli.demo.show import next_commands
+from omruntime.cli.settings import Settings
 from tests.cli.commands import Ran, omruntime, process
 
 
@@ -45,3 +47,10 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ran.code == 4
     assert "sklearn" in ran.err
     assert "pip install 'omruntime[all]'" in ran.err
+
+
+def test_a_password_is_not_shown_and_an_engine_is_named() -> None:
+    given = Settings(store="mongodb://ana:secret@db/here", runtime="dask://host:8786", bucket="demo")
+    lines = [line for line, _ in next_commands(given, "an-id")]
+    assert not any("secret" in line for line in lines)
+    assert [line for line in lines if " run " in line] == [line for line in lines if "--runtime dask://" in line]

@@ -16,7 +16,7 @@ from omruntime.cli.demo.package import NAME
 from omruntime.cli.demo.story import Story
 from omruntime.cli.output import print_json
 from omruntime.cli.settings import Settings
-from omruntime.config import runtime_url
+from omruntime.config import runtime_url, store_url
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +38,7 @@ def play(settings: Settings) -> None:
         board = Board(om)
         _begin(console, om)
         with _live(console, board):
-            predicted = Story(om, board, lambda line: _tell(console, line)).tell_all()
+            predicted = Story(om, store_url(settings.store), board, lambda line: _tell(console, line)).tell_all()
         if settings.json:
             print_json(board.rows())
         elif not console.is_terminal:
@@ -89,19 +89,31 @@ def _end(console: Console, settings: Settings, predicted: AsyncResult, seconds: 
 def next_commands(settings: Settings, task: str) -> list[tuple[str, str]]:
     """Return commands that work after the demo, each with what it does."""
     program = _program()
-    where = f" --store {shlex.quote(settings.store)}" if settings.store else ""
+    where, engine = _option("store", settings.store), _option("runtime", settings.runtime)
     bucket = f" --bucket {shlex.quote(settings.bucket or '')}"
     return [
         (f"{program} ls{bucket}{where}", "what is stored"),
         (f"{program} status{where}", "what ran"),
         (f"{program} result {task}{where}", "a value by the id of its task"),
-        (f"{program} run model cancer predict 'cancer-new[^target]'{bucket}{where}", "predict again"),
-        (f"{program} run script {NAME} cancer-predicted{bucket}{where}", "run the script again"),
+        (f"{program} run model cancer predict 'cancer-new[^target]'{bucket}{where}{engine}", "predict again"),
+        (f"{program} run script {NAME} cancer-predicted{bucket}{where}{engine}", "run the script again"),
     ]
 
 
+def _shown(url: str | None) -> str:
+    """Return a URL as it was given; nothing for one with a password in it, which whoever gave it knows."""
+    from omruntime.store import mask
+
+    return url if url and mask(url) == url else ""
+
+
+def _option(name: str, url: str | None) -> str:
+    return f" --{name} {shlex.quote(_shown(url))}" if _shown(url) else ""
+
+
 def _in_python(settings: Settings) -> list[str]:
-    arguments = f"{settings.store!r}, bucket={settings.bucket!r}" if settings.store else f"bucket={settings.bucket!r}"
+    given = {"store": _shown(settings.store), "runtime": _shown(settings.runtime), "bucket": settings.bucket}
+    arguments = ", ".join(f"{name}={value!r}" for name, value in given.items() if value)
     return [
         "from omruntime import Omega",
         f"om = Omega({arguments})",

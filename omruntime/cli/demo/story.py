@@ -32,24 +32,26 @@ class Story:
 
     Args:
         om: where it happens.
+        store: URL of its store, as a new process can open it.
         board: where the tasks are shown.
         tell: takes what has happened, a line each.
     """
 
     om: Omega
+    store: str
     board: Board
     tell: Callable[[str], None]
 
     def tell_all(self) -> AsyncResult:
         """Take all steps and return the prediction that a fresh process has found."""
-        self.store()
+        self.put()
         self.fit()
         predicted = self.predict()
         self.score()
         self.script()
         return predicted
 
-    def store(self) -> None:
+    def put(self) -> None:
         """Store data and models."""
         from sklearn.datasets import load_breast_cancer, load_digits
         from sklearn.ensemble import RandomForestClassifier
@@ -84,7 +86,7 @@ class Story:
     def predict(self) -> AsyncResult:
         """Predict by selector, and have a process that knows the id alone find the values."""
         handle = self.board.add(self._model("cancer").predict("cancer-new[^target]"))
-        with _asked_elsewhere(self.om, handle.id) as asking:
+        with _asked_elsewhere(self.store, handle.id) as asking:
             here = _value(handle).tolist()
             found = _found(asking)
         if found != here:
@@ -117,11 +119,11 @@ def _value(handle: AsyncResult) -> Any:
     return await_value(handle, _PATIENCE, ends_with_us=True)
 
 
-def _asked_elsewhere(om: Omega, task: str) -> subprocess.Popen[str]:
+def _asked_elsewhere(store: str, task: str) -> subprocess.Popen[str]:
     """Start a new process that asks for the value of a task."""
     command = [sys.executable, "-m", "omruntime", "result", task, "--json"]
     # The URL may hold a password, which no argument of a process should.
-    environment = {**os.environ, "OMRUNTIME_STORE": om.store.url}
+    environment = {**os.environ, "OMRUNTIME_STORE": store}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
