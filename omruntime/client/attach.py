@@ -14,7 +14,10 @@ _sessions: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictiona
 
 
 def attached_session(url: str) -> Session:
-    """Return the session of a store that handles hold on to; it closes when the last of them goes."""
+    """Return an open session of the store: an Omega's of this process, else one that lives as long as its handles."""
+    ours = Session.open_at(url)
+    if ours is not None:
+        return ours
     with _lock:
         session = _sessions.get(url)
         if session is None or session.closed:

@@ -52,7 +52,6 @@ class AsyncResult:
         self._pushed: Future[bytes] = pushed if pushed is not None else Future()
         self._watched = False
         self._packed: bytes | None = None
-        self._forgotten = False
         self._warned = False
 
     # -- state ---------------------------------------------------------------------------------------------------
@@ -131,7 +130,7 @@ class AsyncResult:
         raise value
 
     def _wait(self, timeout: float | None) -> bytes:
-        if self._packed is not None and not self._forgotten:
+        if self._packed is not None:
             return self._packed
         self._check_waiting_is_allowed()
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -185,7 +184,7 @@ class AsyncResult:
             warnings.warn(text, NoSuchLabelWarning, stacklevel=4)
 
     def _outcome_now(self) -> bytes:
-        if self._packed is None or self._forgotten:
+        if self._packed is None:
             end = self._state().end
             assert end is not None
             self._packed = end.outcome
@@ -231,7 +230,7 @@ class AsyncResult:
     async def _awaited(self) -> Any:
         self._check_waiting_is_allowed()
         packed = self._packed
-        if packed is None or self._forgotten:
+        if packed is None:
             packed = await asyncio.shield(asyncio.wrap_future(self._watch())) or self._outcome_now()
         status, value = await asyncio.to_thread(self._read, packed)
         if status == "SUCCESS":
@@ -284,7 +283,8 @@ class AsyncResult:
     def forget(self) -> bool:
         """Delete the record and the value of a task that is over; False while it is not."""
         done = self._session.ledger.forget(self.id)
-        self._forgotten = self._forgotten or done
+        if done:
+            self._packed, self._pushed, self._live = None, Future(), False
         return done
 
     # -- identity ------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 from omruntime.abc import Store
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 from omruntime.client.watcher import Watcher
 
 __all__ = ["Session"]
+
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
 class Session:
@@ -48,8 +51,17 @@ class Session:
         self._watcher: Watcher | None = None
         self._pid = os.getpid()
         self.closed = False
+        _sessions.add(self)
         if runtime is not None and not isinstance(runtime, str):
             self.adopt(runtime)
+
+    @classmethod
+    def open_at(cls, url: str) -> Session | None:
+        """Return a session of this process that has the store at ``url`` open."""
+        for session in list(_sessions):
+            if session._store is not None and not session.closed and session._store.url == url:  # noqa: SLF001
+                return session
+        return None
 
     @property
     def auth(self) -> Auth:

@@ -6,16 +6,16 @@ from omruntime.ledger.ledger import Granted, Ledger, Refused, TaskState, task_bl
 from omruntime.ledger.steward import DEFAULT_EXPIRY, Report, Steward, lost_budget, lost_end
 
 __all__ = [
-    "Claim",
     "DEFAULT_EXPIRY",
-    "End",
     "FINAL",
-    "Granted",
     "LOST",
+    "RETRY",
+    "Claim",
+    "End",
+    "Granted",
     "LeaseHolder",
     "LeaseWatch",
     "Ledger",
-    "RETRY",
     "Refused",
     "Report",
     "Request",

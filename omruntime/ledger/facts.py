@@ -14,12 +14,12 @@ from typing import TypeVar
 import msgspec
 
 __all__ = [
-    "Claim",
-    "End",
     "FINAL",
     "LOST",
-    "Lease",
     "RETRY",
+    "Claim",
+    "End",
+    "Lease",
     "Request",
     "Sent",
     "claim_key",

@@ -17,12 +17,12 @@ from omruntime.wire.outcomes import failure, read_outcome, success
 from omruntime.wire.values import INLINE_LIMIT, pack_value, unpack_value
 
 __all__ = [
-    "CallHeader",
     "INLINE_LIMIT",
-    "OutcomeHeader",
     "PYTHON",
-    "Part",
     "WIRE",
+    "CallHeader",
+    "OutcomeHeader",
+    "Part",
     "decode_exception",
     "decode_value",
     "encode_exception",

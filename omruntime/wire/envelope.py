@@ -20,11 +20,11 @@ from omruntime.auth import Auth
 from omruntime.errors import SignatureError, VersionMismatch
 
 __all__ = [
+    "PYTHON",
+    "WIRE",
     "CallHeader",
     "OutcomeHeader",
-    "PYTHON",
     "Part",
-    "WIRE",
     "check_part",
     "open_call",
     "open_outcome",

@@ -6,7 +6,7 @@ import os
 from collections import OrderedDict
 from typing import Any
 
-from omruntime.store import ObjectStore
+from omruntime.store import Metadata, ObjectStore
 
 __all__ = ["CACHE_VARIABLE", "ModelCache"]
 
@@ -26,13 +26,16 @@ class ModelCache:
         self._models: OrderedDict[tuple[str, str], tuple[str, Any, int]] = OrderedDict()
         self._held = 0
 
-    def get(self, site: str, name: str, models: ObjectStore) -> Any:
-        """Return a model for reading, loaded again whenever the store has another version of it.
+    def get(self, site: str, name: str, meta: Metadata, objects: ObjectStore) -> Any:
+        """Return an object for reading, of the version that its metadata, just read, tells, or of a later one.
 
-        Raises:
-            ObjectNotFound: there is no such model.
+        Args:
+            site: distinguishes objects of the same name in different stores and buckets.
+            name: name of the object with its selector.
+            meta: its metadata.
+            objects: where it is loaded from.
         """
-        version = models.version(name)
+        version = f"{meta.uid}.{meta.version}"
         key = (site, name)
         held = self._models.get(key)
         if held is not None and held[0] == version:
@@ -40,8 +43,8 @@ class ModelCache:
             return held[1]
         if held is not None:
             self._drop(key)
-        model = models.get(name)
-        self._keep(key, version, model, models.size(name))
+        model = objects.get(name)
+        self._keep(key, version, model, objects.size(name))
         return model
 
     def _keep(self, key: tuple[str, str], version: str, model: Any, size: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from omruntime.store import Effect, ObjectStore
 from omruntime.wire import CallHeader
 from omruntime.worker.sites import Site
 
-__all__ = ["Action", "CURRENT", "TaskContext", "TaskOmega"]
+__all__ = ["CURRENT", "Action", "TaskContext", "TaskOmega"]
 
 
 class TaskOmega(Protocol):
@@ -49,6 +50,8 @@ class TaskContext:
     om: TaskOmega
     scratch: Path
     """Directory that the runners of one host share."""
+    cleanup: ExitStack = field(default_factory=ExitStack)
+    """Closed when the outcome has been encoded: until then the task's modules can be imported."""
     staged: list[ObjectStore] = field(default_factory=list)
 
     @property

@@ -7,24 +7,31 @@ import os
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 from omruntime.errors import PackageError
 
-__all__ = ["import_top", "package_path", "unpacked", "unchanged_process"]
+__all__ = ["import_top", "package_path", "unchanged_process", "unpacked"]
 
 _modules: dict[str, dict[str, ModuleType]] = {}
 """The modules of each package that ran here before, by its directory."""
 
 
-def unpacked(wheel: Path, digest: str, scratch: Path) -> Path:
-    """Return the directory of an unpacked wheel, shared by the runners of a host."""
+def unpacked(digest: str, scratch: Path, fetch: Callable[[], Path]) -> Path:
+    """Return the directory of an unpacked wheel, shared by the runners of a host.
+
+    Args:
+        digest: digest of the package's content.
+        scratch: directory that the runners share.
+        fetch: returns the wheel; called only where it has not been unpacked yet.
+    """
     target = scratch / "packages" / digest
     if target.exists():
         return target
+    wheel = fetch()
     target.parent.mkdir(exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
     with zipfile.ZipFile(wheel) as archive:
@@ -43,7 +50,7 @@ def package_path(root: Path) -> Iterator[None]:
     """Make the modules below ``root`` importable inside the block, and only there."""
     place = str(root)
     known = _modules.setdefault(place, {})
-    hidden = {name: sys.modules[name] for name in known if name in sys.modules}
+    hidden = _hide_namesakes(root)
     sys.modules.update(known)
     sys.path.insert(0, place)
     importlib.invalidate_caches()
@@ -55,6 +62,14 @@ def package_path(root: Path) -> Iterator[None]:
         for name in _modules_below(place):
             known[name] = sys.modules.pop(name)
         sys.modules.update(hidden)
+
+
+def _hide_namesakes(root: Path) -> dict[str, ModuleType]:
+    """Take modules out of the way that have the names of the package's own, and return them."""
+    tops = {entry.name.partition(".")[0] for entry in root.iterdir()}
+    if not any(top in sys.modules for top in tops):
+        return {}
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in tops}
 
 
 def _modules_below(place: str) -> list[str]:
@@ -93,13 +108,32 @@ def import_top(name: str, title: str) -> ModuleType:
 
 @contextmanager
 def unchanged_process() -> Iterator[None]:
-    """Undo what the block does to the working directory, ``sys.path`` and the environment of this process."""
-    directory, path, environment = os.getcwd(), list(sys.path), dict(os.environ)
+    """Undo what the block does to this process: working directory, environment, ``sys.path``, modules it planted.
+
+    What it has imported from where others find it too stays: it is the same for all tasks.
+    """
+    directory, path, environment = os.getcwd(), list(sys.path), os.environ.copy()
+    modules = dict(sys.modules)
     try:
         yield
     finally:
+        added = tuple(os.path.join(place, "") for place in sys.path if place not in path)
         os.chdir(directory)
         sys.path[:] = path
-        if dict(os.environ) != environment:
+        if os.environ != environment:
             os.environ.clear()
             os.environ.update(environment)
+        if sys.modules != modules:
+            _restore_modules(modules, added)
+
+
+def _restore_modules(before: dict[str, ModuleType], places: tuple[str, ...]) -> None:
+    """Put replaced and removed modules back, and take out those that were planted, or came from these places."""
+    for name in [name for name, module in sys.modules.items() if before.get(name) is not module]:
+        origin = _origin(sys.modules[name])
+        if name in before:
+            sys.modules[name] = before[name]
+        elif not origin or origin.startswith(places):
+            del sys.modules[name]
+    for name in before.keys() - sys.modules.keys():
+        sys.modules[name] = before[name]

@@ -94,6 +94,7 @@ class Runner:
             )
         finally:
             CURRENT.reset(token)
+            context.cleanup.close()
         effects = [[effect.key, effect.settled, list(effect.replaces)] for effect in context.effects()]
         return {"status": status, "retryable": retryable, "blobs": blobs, "effects": effects}, outcome
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ from omruntime.worker.process import Exit, RunnerProcess
 
 __all__ = ["GRACE", "Slot"]
 
+_log = logging.getLogger("omruntime.worker")
 GRACE = 0.5
 """Seconds between SIGTERM and SIGKILL for a runner whose task has to stop."""
 
@@ -65,12 +67,13 @@ class Slot:
                 while (received := process.receive()) is not None:
                     self._on_message(self, *received)
                 exit = process.reap()
-                logs = process.output.take()
+                self._on_death(self, exit, process.output.take())
                 process.output.close()
-                self._on_death(self, exit, logs)
         except BaseException as exc:  # noqa: BLE001
             # The slot is out of order for good; whoever waits for it must learn that.
             self.failure = exc
+            if self.began.is_set():
+                _log.exception("the worker %s is out of order", self.name)
         finally:
             self.began.set()
 

@@ -1,7 +1,8 @@
 """Actions on models: any estimator with the scikit-learn protocol, and ``@virtualobj`` functions.
 
-A fit-like action returns the `Metadata` of the version that it stored; a predict-like one its value, or the
-`Metadata` of the dataset that ``rName`` names. What an action stores becomes current with the winning end of its task.
+A fit-like action returns the `Metadata` of the version that it stored, a predict-like one its value or the
+`Metadata` of the dataset that ``rName`` names. What an action stores becomes current with the winning end of its
+task.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ _cache = ModelCache()
 
 
 def _for_reading(context: TaskContext) -> Any:
-    return _cache.get(context.key, context.header.name, context.om.models)
+    models, name = context.om.models, context.header.name
+    return _cache.get(context.key, name, models.metadata(name), models)
 
 
 def _virtual(context: TaskContext, model: Any, method: str, data: Any, keywords: dict[str, Any]) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from omruntime.store import Metadata
 from omruntime.virtual import call_virtualobj, is_virtualobj
 from omruntime.worker.cache import ModelCache
 from omruntime.worker.context import Action, TaskContext
@@ -23,13 +24,14 @@ def run(context: TaskContext, request: Any) -> dict[str, Any]:
     """Run a script and return its envelope: script, args, kwargs, result, runtime (microseconds), started, ended."""
     args, kwargs, given = tuple(request["args"]), dict(request["kwargs"]), dict(request["given"])
     scripts, name = context.om.scripts, context.header.name
-    with unchanged_process():
-        started, clock = datetime.now(UTC), time.perf_counter_ns()
-        if scripts.metadata(name).kind == "python.package":
-            value = _run_package(context, args, kwargs, given)
-        else:
-            value = _run_function(context, args, kwargs, given)
-        runtime = (time.perf_counter_ns() - clock) // 1000
+    meta = scripts.metadata(name)
+    context.cleanup.enter_context(unchanged_process())
+    started, clock = datetime.now(UTC), time.perf_counter_ns()
+    if meta.kind == "python.package":
+        value = _run_package(context, meta, args, kwargs, given)
+    else:
+        value = _run_function(context, meta, args, kwargs, given)
+    runtime = (time.perf_counter_ns() - clock) // 1000
     return {
         "script": name,
         "args": list(args),
@@ -41,26 +43,28 @@ def run(context: TaskContext, request: Any) -> dict[str, Any]:
     }
 
 
-def _run_package(context: TaskContext, args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]) -> Any:
-    name = context.header.name
-    attributes = context.om.scripts.metadata(name).attributes
-    wheel = context.om.scripts.get(name)
-    root = unpacked(wheel, attributes["sha256"], context.scratch)
-    with package_path(root):
-        function = import_top(attributes["top_module"], context.header.title).run
-        return function(*args, **_injected(function, kwargs, given, context.om))
+def _run_package(
+    context: TaskContext, meta: Metadata, args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]
+) -> Any:
+    digest = meta.attributes["sha256"]
+    root = unpacked(digest, context.scratch, lambda: context.om.scripts.get(context.header.name))
+    context.cleanup.enter_context(package_path(root))
+    function = import_top(meta.attributes["module"], context.header.title).run
+    return function(*args, **_injected(function, kwargs, given, context.om))
 
 
-def _run_function(context: TaskContext, args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]) -> Any:
+def _run_function(
+    context: TaskContext, meta: Metadata, args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]
+) -> Any:
     name, scripts = context.header.name, context.om.scripts
-    function = _cache.get(context.key, name, scripts)
+    function = _cache.get(context.key, name, meta, scripts)
     if not is_virtualobj(function):
         raise TypeError(f"the script {name!r} is a {type(function).__name__}, neither a package nor a @virtualobj")
     standard = {
         "data": args[0] if args else None,
         "args": args,
         "method": "run",
-        "meta": scripts.metadata(name),
+        "meta": meta,
         "store": scripts,
         "tracking": None,
         "om": context.om,

@@ -1,0 +1,38 @@
+"""Help for tests of programs and engines: see the calls on their way to the engine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+from omruntime.abc import Call
+from omruntime.client.runtime import OmegaRuntime
+
+__all__ = ["capture_calls"]
+
+
+@contextmanager
+def capture_calls(runtime: OmegaRuntime, *, deliver: bool = True) -> Iterator[list[Call]]:
+    """Record every call that goes to the runtime's engine inside the block, from any thread.
+
+    Args:
+        runtime: the runtime, or any view of it.
+        deliver: send the calls on; otherwise they stay recorded in the ledger, and nobody runs them.
+    """
+    backend = runtime.backend
+    original = backend.submit
+    calls: list[Call] = []
+    lock = threading.Lock()
+
+    def submit(call: Call) -> Future[bytes]:
+        with lock:
+            calls.append(call)
+        return original(call) if deliver else Future()
+
+    backend.submit = submit
+    try:
+        yield calls
+    finally:
+        del backend.submit
