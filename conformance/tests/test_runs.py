@@ -144,3 +144,49 @@ def test_rules_explain_their_asserts(pytester: pytest.Pytester) -> None:
         """
     )
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+READY_RUNTIME = '''
+from contextlib import contextmanager
+from omruntime import Auth, OmegaRuntimeLocal
+from omruntime_conformance import Harness, RuntimeConformance, rule
+from omruntime_conformance.tasks import held
+
+class ReadyHarness(Harness):
+    backend = "local"
+    started = []
+
+    @contextmanager
+    def cluster(self, workers, env):
+        with OmegaRuntimeLocal(workers=workers, env=env, auth=Auth("x", env["OMRUNTIME_KEY"])) as runtime:
+            self.started.append(runtime)
+            yield runtime
+
+def pids(ctx):
+    assert ctx.value(ctx.deploy(held).run(5, log=str(ctx.log))) == 5
+    return {worker.pid for worker in ctx.om.runtime.workers()}
+
+@rule("TST-001")
+def first(ctx):
+    """It runs on what the harness has started."""
+    assert pids(ctx) and len(ReadyHarness.started) == 1
+
+@rule("TST-002")
+def second(ctx):
+    """It runs on the same one, which the first one has left open."""
+    assert pids(ctx) and len(ReadyHarness.started) == 1
+
+@rule("TST-003", own_cluster=True)
+def third(ctx):
+    """It runs on one of its own."""
+    assert pids(ctx) and len(ReadyHarness.started) == 2
+
+class TestReady(RuntimeConformance):
+    harness = ReadyHarness
+'''
+
+
+@pytest.mark.timeout(110)
+def test_a_harness_may_give_a_runtime_that_is_open(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_ready=READY_RUNTIME)
+    pytester.runpytest_subprocess("-k", "TST-").assert_outcomes(passed=3)

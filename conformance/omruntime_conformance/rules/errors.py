@@ -80,6 +80,9 @@ def own_exception_comes_back(ctx: Context) -> None:
         assert (type(error), error.args, error.hint) == (Trouble, ("two", {"args": 2}), "look there")
         assert str(error) == str(Trouble("two", {"args": 2}))
     assert first is not second
+    # A worker that has run it before still raises the very same type.
+    for again in [script.run() for _ in range(6)]:
+        assert type(ctx.fails(again, Exception)) is Trouble
     bad = ctx.fails(script.run("bad init"), BadInit)
     assert (str(bad), bad.args, bad.code) == ("code 3 at here", ("code 3 at here",), 3)
     assert ctx.fails(script.run("builtin"), KeyError).args == ("missing", 4)
