@@ -17,7 +17,7 @@ import platformdirs
 
 from omruntime.errors import SignatureError
 
-__all__ = ["Auth", "KEY_VARIABLE", "default_auth", "key_file"]
+__all__ = ["KEY_VARIABLE", "Auth", "default_auth", "key_file"]
 
 KEY_VARIABLE = "OMRUNTIME_KEY"
 

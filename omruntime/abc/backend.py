@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Self
 
 from omruntime.abc.store import Buffer
 
+__all__ = ["API_VERSION", "Backend", "Call", "Capability", "WorkerInfo"]
+
 API_VERSION = 1
 """Version of this interface; a plug-in states the one it was written for."""
 

@@ -9,6 +9,8 @@ from typing import Any, BinaryIO, ClassVar, Protocol
 
 from omruntime.abc.store import Buffer
 
+__all__ = ["BlobReader", "BlobWriter", "Kind", "Stored"]
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, ClassVar, Self, TypeAlias
 
+__all__ = ["BlobInfo", "Buffer", "Group", "Space", "Store"]
+
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
