@@ -11,6 +11,7 @@ from omruntime.errors import SerializationError
 from omruntime.kinds.arrow import read_part, write_part
 from omruntime.kinds.base import checked, need, no_options
 from omruntime.kinds.labels import NoFit, encode_labels, labels_of, shown
+from omruntime.kinds.parts import Part, merged
 from omruntime.kinds.pickles import load_pickle, write_pickle
 from omruntime.kinds.plain import is_plain
 
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["PandasFrame", "PandasSeries"]
-
-_FAN = 16
-"""So many small parts of one level become one of the next."""
-_LARGE = 1_000_000
-"""Rows from which on a part is not merged any more."""
 
 
 class PandasFrame(Kind):
@@ -52,7 +48,7 @@ class PandasFrame(Kind):
         part = {**_write(obj, name, writer), "level": 0}
         parts = [*(previous.detail["parts"] if previous else []), part]
         if previous is not None:
-            parts = _merged(parts, detail["width"], name, writer)
+            parts = merged(parts, lambda tail: _join(tail, detail["width"], name, writer))
         rows = sum(each["rows"] for each in parts)
         return Stored({**detail, "parts": parts, "rows": rows}, tuple(each["blob"] for each in parts))
 
@@ -148,16 +144,9 @@ def _write(frame: pd.DataFrame, name: str, writer: BlobWriter) -> dict[str, Any]
         return {"format": "pickle", "blob": write_pickle(frame, name, writer), "rows": len(frame), "batch": 0}
 
 
-def _merged(parts: list[dict[str, Any]], width: int, name: str, writer: BlobWriter) -> list[dict[str, Any]]:
-    """Merge the last parts when there are many of one level, so that n appends leave some log(n) parts."""
-    while True:
-        level = parts[-1]["level"]
-        tail = parts[-_FAN:]
-        alike = len(tail) == _FAN and all(each["level"] == level for each in tail)
-        if not alike or sum(each["rows"] for each in tail) > _LARGE:
-            return parts
-        frame = _together([_read(each, width, checked(writer), None, None) for each in tail], tail)
-        parts = [*parts[:-_FAN], {**_write(frame, name, writer), "level": level + 1}]
+def _join(parts: list[Part], width: int, name: str, writer: BlobWriter) -> Part:
+    reader = checked(writer)
+    return _write(_together([_read(each, width, reader, None, None) for each in parts], parts), name, writer)
 
 
 def _load(

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from omruntime.abc.kind import BlobReader, BlobWriter, Kind, Stored
-from omruntime.kinds.base import no_options
+from omruntime.kinds.base import checked, no_options
+from omruntime.kinds.parts import Part, merged
 
 __all__ = ["PythonData", "is_plain"]
 
@@ -61,22 +62,31 @@ class PythonData(Kind):
     ) -> Stored:
         """Write a plain value; to a list that is stored, another one can be appended."""
         no_options(self.name, options)
-        codec = type(obj).__name__ if isinstance(obj, (bytes, bytearray, str)) else "msgpack"
-        part = {"blob": writer.write([_encoded(obj)]), "codec": codec}
-        if previous is None:
-            rows = {"rows": len(obj)} if isinstance(obj, list) else {}
-            return Stored({"parts": [part], **rows}, (part["blob"],))
-        if not isinstance(obj, list) or "rows" not in previous.detail:
-            raise TypeError(f"only a list can be appended to a list, and {name!r} or what was given is none")
-        parts = [*previous.detail["parts"], part]
-        return Stored({"parts": parts, "rows": previous.detail["rows"] + len(obj)}, (*previous.blobs, part["blob"]))
+        parts = [_write(obj, writer)]
+        if previous is not None:
+            if not isinstance(obj, list) or "rows" not in previous.detail:
+                raise TypeError(f"only a list can be appended to a list, and {name!r} or what was given is none")
+            parts = merged([*previous.detail["parts"], *parts], lambda tail: _write(_together(tail, writer), writer))
+        rows = {"rows": sum(each["rows"] for each in parts)} if isinstance(obj, list) else {}
+        return Stored({"parts": parts, **rows}, tuple(each["blob"] for each in parts))
 
     def load(self, stored: Stored, reader: BlobReader, *, rows: tuple[int, int] | None = None, **options: Any) -> Any:
         """Load the value, or some elements of a list."""
         no_options(self.name, options)
-        values = [_decoded(reader.read(part["blob"]), part["codec"]) for part in stored.detail["parts"]]
-        value = values[0] if len(values) == 1 else [each for part in values for each in part]
+        value = _together(stored.detail["parts"], reader)
         return value if rows is None else value[slice(*rows)]
+
+
+def _write(obj: Any, writer: BlobWriter) -> Part:
+    codec = type(obj).__name__ if isinstance(obj, (bytes, bytearray, str)) else "msgpack"
+    rows = len(obj) if isinstance(obj, list) else 0
+    return {"blob": writer.write([_encoded(obj)]), "codec": codec, "rows": rows, "level": 0}
+
+
+def _together(parts: list[Part], blobs: BlobReader | BlobWriter) -> Any:
+    reader = checked(blobs)
+    values = [_decoded(reader.read(part["blob"]), part["codec"]) for part in parts]
+    return values[0] if len(values) == 1 else [each for part in values for each in part]
 
 
 def _encoded(obj: Any) -> bytes | bytearray:

@@ -4,6 +4,7 @@ from omruntime.store.metadata import BINDER, Metadata
 from omruntime.store.objects import ObjectStore
 from omruntime.store.shared import open_shared, release_shared
 from omruntime.store.staging import Effect, discard_group, settle_group
+from omruntime.store.sweeping import Swept, sweep
 from omruntime.store.urls import mask, open_store
 
 __all__ = [
@@ -11,10 +12,12 @@ __all__ = [
     "Effect",
     "Metadata",
     "ObjectStore",
+    "Swept",
     "discard_group",
     "mask",
     "open_shared",
     "open_store",
     "release_shared",
     "settle_group",
+    "sweep",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import itertools
 import mmap
 import os
 import re
@@ -41,27 +43,41 @@ class BlobFiles:
 
     def write_addressed(self, prefix: str, chunks: Iterable[Buffer], suffix: str, *, sync: bool) -> tuple[str, int]:
         """Write a blob that is named ``<prefix><SHA-256 of the content><suffix>``, and return name and size."""
-        return self._write(chunks, lambda digest: prefix + digest + suffix, digest=True, sync=sync)
+        chunks = iter(chunks)
+        start, whole = _beginning(chunks)
+        if whole:
+            name = prefix + hashlib.sha256(start).hexdigest() + suffix
+            if self.touch(name):
+                return name, len(start)
+        everything = itertools.chain([start], chunks)
+        return self._write(everything, lambda digest: prefix + digest + suffix, digest=True, sync=sync)
 
     def _write(
         self, chunks: Iterable[Buffer], name_by: Callable[[str], str], *, digest: bool, sync: bool
     ) -> tuple[str, int]:
         try:
-            draft = self._new_draft()
+            draft, descriptor = self._new_draft()
             try:
-                size, hashed = _fill(draft, chunks, digest=digest, sync=sync)
+                size, hashed = _fill(descriptor, chunks, digest=digest, sync=sync)
                 name = name_by(hashed)
                 if not (digest and self.touch(name)):
                     self._place(draft, name, sync=sync)
                 return name, size
             finally:
                 draft.unlink(missing_ok=True)
+                os.close(descriptor)
         except OSError as exc:
             raise file_failure(exc, self._root) from exc
 
-    def _new_draft(self) -> Path:
+    def _new_draft(self) -> tuple[Path, int]:
+        """Make a file that is locked as long as its writer lives, so that a sweeper knows it from litter."""
         self._partial.mkdir(parents=True, exist_ok=True)
-        return self._partial / f"{os.getpid()}-{secrets.token_hex(8)}"
+        while True:
+            draft = self._partial / f"{os.getpid()}-{secrets.token_hex(8)}"
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            if _locked(descriptor) and draft.exists():
+                return draft, descriptor
+            os.close(descriptor)
 
     def _place(self, draft: Path, name: str, *, sync: bool) -> None:
         target = self._path(name)
@@ -117,15 +133,12 @@ class BlobFiles:
                 yield from _listed(directory, prefix)
 
     def sweep(self, age: float) -> None:
-        """Remove what was never finished and is older than ``age`` seconds."""
-        if self._partial.is_dir():
-            self.remove_old(self._partial, "", age)
-
-    def remove_old(self, directory: Path, prefix: str, age: float) -> None:
-        """Remove the files of a directory that begin with ``prefix`` and are older than ``age`` seconds."""
-        for info in list(_listed(directory, prefix)):
+        """Remove what was never finished, whose writer is dead, and is older than ``age`` seconds."""
+        if not self._partial.is_dir():
+            return
+        for info in list(_listed(self._partial, "")):
             if info.age >= age:
-                (directory / info.name).unlink(missing_ok=True)
+                _remove_unlocked(self._partial / info.name)
 
     def _path(self, name: str) -> Path:
         _check(name)
@@ -137,20 +150,49 @@ def _check(name: str) -> None:
         raise ValueError(f"{name!r} is no name of a blob: 1 to 200 characters of a-z 0-9 . _ -, the first one no dot")
 
 
-def _fill(draft: Path, chunks: Iterable[Buffer], *, digest: bool, sync: bool) -> tuple[int, str]:
-    hashed = hashlib.sha256()
-    size = 0
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+def _beginning(chunks: Iterator[Buffer]) -> tuple[Buffer, bool]:
+    """Return the first chunks as one and whether they are all there is; a large one is not copied."""
+    gathered = bytearray()
+    for chunk in chunks:
+        view = memoryview(chunk).cast("B")
+        if not gathered and len(view) >= MAPPED:
+            return view, False
+        gathered += view
+        if len(gathered) >= MAPPED:
+            return gathered, False
+    return gathered, True
+
+
+def _locked(descriptor: int) -> bool:
     try:
-        for piece in _pieces(chunks):
-            if digest:
-                hashed.update(piece)
-            size += len(piece)
-            _write_all(descriptor, piece)
-        if sync:
-            os.fsync(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _remove_unlocked(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY)
+    except FileNotFoundError:
+        return
+    try:
+        if _locked(descriptor):
+            path.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
+
+
+def _fill(descriptor: int, chunks: Iterable[Buffer], *, digest: bool, sync: bool) -> tuple[int, str]:
+    hashed = hashlib.sha256()
+    size = 0
+    for piece in _pieces(chunks):
+        if digest:
+            hashed.update(piece)
+        size += len(piece)
+        _write_all(descriptor, piece)
+    if sync:
+        os.fsync(descriptor)
     return size, hashed.hexdigest()
 
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
+import time
 import uuid
 from pathlib import Path
 
 from omruntime.errors import StoreUnavailable, VersionMismatch
 from omruntime.store.sqlite.failures import file_failure, sqlite_failure
 
-__all__ = ["APPLICATION_ID", "DRAFT", "SCHEMA_VERSION", "check_header", "create_database", "sync_directory"]
+__all__ = [
+    "APPLICATION_ID",
+    "SCHEMA_VERSION",
+    "check_header",
+    "create_database",
+    "remove_old_drafts",
+    "sync_directory",
+]
 
 APPLICATION_ID = int.from_bytes(b"omrt", "big")
 SCHEMA_VERSION = 1
-DRAFT = ".omruntime-new-"
-"""How the names of databases begin that are being made."""
+_DRAFT = ".omruntime-new-"
 
 _SCHEMA = f"""
     PRAGMA journal_mode = WAL;
@@ -34,7 +41,7 @@ def create_database(path: Path) -> None:
     Raises:
         StoreUnavailable: it cannot be written there.
     """
-    draft = path.with_name(f"{DRAFT}{os.getpid()}-{secrets.token_hex(6)}")
+    draft = path.with_name(f"{_DRAFT}{os.getpid()}-{secrets.token_hex(6)}")
     try:
         _fill(draft)
         # A link fails where the file exists: so a database is seen complete, and only the first one is ever seen.
@@ -49,6 +56,13 @@ def create_database(path: Path) -> None:
     finally:
         for ending in ("", "-wal", "-shm", "-journal"):
             Path(f"{draft}{ending}").unlink(missing_ok=True)
+
+
+def remove_old_drafts(path: Path, age: float) -> None:
+    """Remove what creations of the database at ``path`` that were killed have left and is older than ``age``."""
+    for draft in path.parent.glob(f"{_DRAFT}*"):
+        if time.time() - draft.stat().st_mtime >= age:
+            draft.unlink(missing_ok=True)
 
 
 def _fill(draft: Path) -> None:

@@ -1,0 +1,171 @@
+"""What a task stores becomes current only when the task has won."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from omruntime.abc import Store
+from omruntime.errors import MetadataConflict, ObjectNotFound
+from omruntime.store import ObjectStore, discard_group, settle_group
+from tests.store.conftest import Shelves
+
+
+class Outcomes:
+    """Which attempts have won."""
+
+    def __init__(self) -> None:
+        self.won: set[tuple[str, int]] = set()
+
+    def __call__(self, task: str, attempt: int) -> bool:
+        return (task, attempt) in self.won
+
+
+@pytest.fixture
+def outcomes() -> Outcomes:
+    return Outcomes()
+
+
+@pytest.fixture
+def models(shelf: Shelves, outcomes: Outcomes) -> ObjectStore:
+    return shelf("models/", committed=outcomes)
+
+
+@pytest.fixture
+def datasets(shelf: Shelves, outcomes: Outcomes) -> ObjectStore:
+    return shelf("data/", committed=outcomes)
+
+
+def settle(store: Store, *views: ObjectStore) -> None:
+    store.commit([settle_group(view.effects) for view in views])
+
+
+def test_a_staged_put_is_seen_by_its_own_view_alone(models: ObjectStore) -> None:
+    models.put("old", "m")
+    view = models.staged("task", 1)
+    view.put("new", "m")
+    view.put("only here", "n")
+    assert (view.get("m"), view.get("m^"), view.get("n"), view.list()) == ("new", "old", "only here", ["m", "n"])
+    for other in (models, models.staged("task", 2), models.staged("other", 1)):
+        assert (other.get("m"), other.list(), len(other.revisions("m"))) == ("old", ["m"], 1)
+        assert not other.exists("n")
+    with pytest.raises(ObjectNotFound):
+        models.get("n")
+
+
+def test_it_is_current_once_the_attempt_has_won_settled_or_not(
+    models: ObjectStore, outcomes: Outcomes, store: Store
+) -> None:
+    models.put("old", "m")
+    view = models.staged("task", 1)
+    meta = view.put("new", "m", tag="t")
+    outcomes.won.add(("task", 1))
+    assert (models.get("m"), models.get("m@t"), models.get("m^")) == ("new", "new", "old")
+    version = models.version("m")
+    settle(store, view)
+    outcomes.won.clear()
+    assert (models.get("m"), models.get("m^"), models.version("m")) == ("new", "old", version)
+    meta.bind(models.save)
+    meta.attributes["seen"] = True
+    meta.save()
+    assert models.metadata("m").attributes == {"seen": True}
+    assert len(models.revisions("m")) == 2
+
+
+def test_settling_twice_or_after_more_puts_does_no_harm(datasets: ObjectStore, store: Store) -> None:
+    view = datasets.staged("task", 1)
+    view.put("staged", "d")
+    settle(store, view)
+    datasets.put("later", "d")
+    settle(store, view)
+    assert datasets.get("d") == "later"
+    assert datasets.list() == ["d"]
+
+
+def test_what_an_attempt_that_lost_has_staged_goes(models: ObjectStore, store: Store) -> None:
+    view = models.staged("task", 1)
+    view.put("lost", "m")
+    store.commit([discard_group(view.effects)])
+    assert view.list() == models.list() == []
+
+
+def test_a_fit_that_ran_twice_leaves_one_version_and_two_fits_leave_two(models: ObjectStore, store: Store) -> None:
+    models.put("base", "m")
+    first, again, other = models.staged("a", 1), models.staged("a", 2), models.staged("b", 1)
+    for view, value in ((first, "a1"), (again, "a2"), (other, "b1")):
+        view.put(value, "m")
+    settle(store, other, again)
+    store.commit([discard_group(first.effects)])
+    assert [models.get(f"m{'^' * back}") for back in range(3)] == ["b1", "a2", "base"]
+    assert len(models.revisions("m")) == 3
+
+
+def test_a_settled_dataset_replaces_what_was_there(datasets: ObjectStore, store: Store) -> None:
+    datasets.put(pd.DataFrame({"x": [1]}), "d")
+    view = datasets.staged("task", 1)
+    view.put(pd.DataFrame({"x": [2]}), "d")
+    assert len(view.effects) == 1
+    assert len(view.effects[0].replaces) == 1
+    settle(store, view)
+    assert list(datasets.get("d")["x"]) == [2]
+
+
+def test_a_save_in_a_view_is_staged_too(models: ObjectStore, store: Store) -> None:
+    models.put("base", "m")
+    view = models.staged("task", 1)
+    meta = view.put("new", "m")
+    meta.attributes["data"] = "iris"
+    meta.save()
+    assert len(view.effects) == 1
+    assert models.metadata("m").attributes == {}
+    settle(store, view)
+    assert models.metadata("m").attributes == {"data": "iris"}
+    assert len(models.revisions("m")) == 2
+
+
+def test_a_save_of_what_others_see_in_a_view(models: ObjectStore, store: Store) -> None:
+    models.put("base", "m")
+    view = models.staged("task", 1)
+    meta = view.metadata("m")
+    meta.attributes["a"] = 1
+    meta.save()
+    assert models.metadata("m").attributes == {}
+    settle(store, view)
+    assert models.metadata("m").attributes == {"a": 1}
+    assert len(models.revisions("m")) == 1
+
+
+def test_staged_revisions_of_others_are_no_conflict(models: ObjectStore) -> None:
+    meta = models.put("base", "m")
+    models.staged("task", 1).put("new", "m")
+    meta.attributes["a"] = 1
+    meta.save()
+    assert models.metadata("m").attributes == {"a": 1}
+    models.put("newer", "m")
+    with pytest.raises(MetadataConflict):
+        meta.save()
+
+
+def test_many_staged_revisions_do_not_hide_the_current_one(models: ObjectStore) -> None:
+    models.put("base", "m")
+    for number in range(30):
+        models.staged(f"task{number}", 1).put(number, "m")
+    assert models.get("m") == "base"
+    models.put("next", "m")
+    assert (models.get("m"), models.get("m^")) == ("next", "base")
+
+
+def test_appending_in_a_view_is_refused(datasets: ObjectStore) -> None:
+    with pytest.raises(TypeError, match="cannot append before it has won"):
+        datasets.staged("task", 1).put([1], "d", append=True)
+
+
+def test_dropping_what_a_task_is_about_to_replace(datasets: ObjectStore, store: Store) -> None:
+    datasets.put(1, "d")
+    view = datasets.staged("task", 1)
+    view.put(2, "d")
+    datasets.drop("d")
+    settle(store, view)
+    assert not datasets.exists("d")
+    datasets.put(3, "d")
+    assert datasets.get("d") == 3
