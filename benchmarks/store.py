@@ -99,8 +99,7 @@ def _ledger_costs(ledger: Ledger) -> tuple[float, float]:
     submit = median_of(500, lambda: ledger.submit([(next(remaining), _request())]))
     remaining = iter(ids)
     look = median_of(500, lambda: ledger.state(next(remaining)))
-    for task in ids:
-        ledger.remove_request(task)
+    ledger.remove_requests(ids)
     return submit, look
 
 

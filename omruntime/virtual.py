@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -31,8 +32,21 @@ def is_virtualobj(obj: object) -> bool:
 
 def call_virtualobj(function: Callable[..., Any], /, *args: Any, **offered: Any) -> Any:
     """Call a function with what it accepts of the offered keyword arguments, and return its value."""
-    parameters = inspect.signature(function).parameters.values()
-    if not any(each.kind is each.VAR_KEYWORD for each in parameters):
-        by_name = {each.name for each in parameters if each.kind in (each.KEYWORD_ONLY, each.POSITIONAL_OR_KEYWORD)}
-        offered = {name: value for name, value in offered.items() if name in by_name}
+    accepted = _accepted(function)
+    if accepted is not None:
+        offered = {name: value for name, value in offered.items() if name in accepted}
     return function(*args, **offered)
+
+
+_known: weakref.WeakKeyDictionary[Callable[..., Any], frozenset[str] | None] = weakref.WeakKeyDictionary()
+
+
+def _accepted(function: Callable[..., Any]) -> frozenset[str] | None:
+    """Return the keyword arguments that a function names; None when it takes any."""
+    if function not in _known:
+        parameters = inspect.signature(function).parameters.values()
+        takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters)
+        by_name = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        names = frozenset(each.name for each in parameters if each.kind in by_name)
+        _known[function] = None if takes_any else names
+    return _known[function]

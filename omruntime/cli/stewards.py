@@ -10,20 +10,16 @@ import click
 
 from omruntime.cli.output import print_json
 from omruntime.cli.settings import Settings, common, pass_settings
-from omruntime.errors import ResultExpired, StoreUnavailable
+from omruntime.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from omruntime import Omega
-    from omruntime.ledger import Ledger, Report, Steward
-    from omruntime.store.sweeping import Swept
+    from omruntime.ledger import Report
+    from omruntime.worker.stewarding import Tidied
 
-__all__ = ["outcome", "steward"]
+__all__ = ["steward"]
 
 _DAY = 24 * 3600.0
-_HOUSEKEEPING = 3600.0
-"""Seconds between two looks for what has expired and for litter."""
-_LITTER_AGE = 3600.0
-"""Seconds after which what a writer has left half-written counts as litter."""
 
 
 @click.command(short_help="Look after the tasks of a store.")
@@ -54,72 +50,43 @@ def steward(settings: Settings, once: bool, interval: float, expire: float) -> N
 
 
 def _look_after(settings: Settings, om: Omega, interval: float | None, expire: float) -> None:
-    from omruntime.ledger import Report, Steward
-    from omruntime.worker.endings import VerdictMaker
+    from omruntime.ledger import Report
+    from omruntime.worker.stewarding import Caretaker
 
-    ledger = om.session.ledger
-    looking = Steward(ledger, VerdictMaker(ledger, om.session.auth))
-    tidied = None
+    looking = Caretaker(om.session.ledger, om.session.auth, expiry=expire)
+    first = True
     while True:
-        swept = None
+        tidied = None
         try:
             report = looking.step()
-            if tidied is None or time.monotonic() - tidied > _HOUSEKEEPING:
-                swept = _tidy(om, looking, report, expire)
-                tidied = time.monotonic()
+            tidied = looking.tidy_when_due()
         except StoreUnavailable as exc:
-            if interval is None or tidied is None:
+            if interval is None or first:
                 raise
             # It may come back, and nobody else may be there to look after it then.
             click.echo(f"warning: {exc}", err=True)
             report = Report()
-        if interval is None or _did_something(report, swept):
-            _tell(settings, report, swept)
+        first = False
+        if interval is None or _did_something(report, tidied):
+            _tell(settings, report, tidied)
         if interval is None:
             return
         time.sleep(interval)
 
 
-def _tidy(om: Omega, looking: Steward, report: Report, expire: float) -> Swept:
-    """Sweep and expire; in this order, since the sweep asks the records what has become of tasks."""
-    from omruntime.store.sweeping import sweep
-
-    swept = sweep(om.store, lambda task, attempt: outcome(om.session.ledger, task, attempt), _LITTER_AGE)
-    report.expired = looking.expire(expire)
-    return swept
+def _did_something(report: Report, tidied: Tidied | None) -> bool:
+    swept = tidied is not None and (tidied.expired or tidied.blobs or any(asdict(tidied.swept).values()))
+    return bool(report.lost or report.ended or report.sent or swept)
 
 
-def outcome(ledger: Ledger, task: str, attempt: int) -> bool | None:
-    """Tell whether an attempt has won its task; None while that is open.
-
-    What a task has stored goes with its record if it was not made current before, since readers ask the record too.
-    """
-    state = ledger.states([task])[task]
-    if isinstance(state, Exception):
-        return False if isinstance(state, ResultExpired) else None
-    if state.end is None:
-        return False if attempt < state.attempt else None
-    return attempt == state.attempt and state.end.state == "SUCCESS"
-
-
-def _did_something(report: Report, swept: Swept | None) -> bool:
-    return bool(
-        report.lost
-        or report.ended
-        or report.sent
-        or report.expired
-        or (swept is not None and any(asdict(swept).values()))
-    )
-
-
-def _tell(settings: Settings, report: Report, swept: Swept | None) -> None:
+def _tell(settings: Settings, report: Report, tidied: Tidied | None) -> None:
     facts: dict[str, Any] = {
         "open": report.open,
         "lost": report.lost,
         "ended": report.ended,
         "sent": report.sent,
-        "expired": report.expired,
-        "swept": swept.blobs + swept.revisions if swept is not None else 0,
+        "expired": tidied.expired if tidied is not None else 0,
+        "swept": tidied.blobs + tidied.swept.blobs + tidied.swept.revisions if tidied is not None else 0,
     }
     if settings.json:
         print_json(facts)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from omruntime.abc import Call, Capability
 from omruntime.client.requirements import Requirements, normal_label
 from omruntime.client.result import AsyncResult
 from omruntime.errors import NoSuchLabel
-from omruntime.ledger import Request, new_id
+from omruntime.ledger import Ledger, Request, new_id
 from omruntime.store import Metadata, ObjectStore
 from omruntime.wire import PYTHON, WIRE, CallHeader, pack_value, seal
 
@@ -76,15 +77,25 @@ def submit(runtime: OmegaRuntime, kind: str, name: str, action: str, request: di
         timeout=wanted.timeout,
     )
     call = Call(id=task, name=header.title, label=label, payload=(seal(header, engine.auth), *inline))
-    ledger = om.session.ledger
-    ledger.submit([(task, _request(call, header, backend))])
+    future = _send(call, header, backend, om.session.ledger)
+    return AsyncResult(task, om.session, runtime, future)
+
+
+def _send(call: Call, header: CallHeader, backend: Any, ledger: Ledger) -> Future[bytes]:
+    """Record the request and send the call; where the worker's host is this process it does both at once."""
+    request = (call.id, _request(call, header, backend))
+    embedded = getattr(backend, "submit_own", None)
+    if embedded is not None:
+        own: Future[bytes] = embedded(call, header, ledger.request_group([request]))
+        return own
+    ledger.submit([request])
     try:
-        future = backend.submit(call)
+        future: Future[bytes] = backend.submit(call)
     except BaseException:
         # It was never sent: nothing of it may look like a task that waits.
-        ledger.remove_request(task)
+        ledger.remove_requests([call.id])
         raise
-    return AsyncResult(task, om.session, runtime, future)
+    return future
 
 
 def _requirements(runtime: OmegaRuntime, kind: str, name: str) -> Requirements:

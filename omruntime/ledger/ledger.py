@@ -77,17 +77,22 @@ class Ledger:
 
     def submit(self, requests: Sequence[tuple[str, Request]]) -> None:
         """Record tasks as submitted, in one group."""
-        inserts = {request_key(task): encode(request) for task, request in requests}
-        self.store.commit([Group(Space.LEDGER, inserts)])
+        self.store.commit([self.request_group(requests)])
+
+    def request_group(self, requests: Sequence[tuple[str, Request]]) -> Group:
+        """Return what, committed, records tasks as submitted."""
+        return Group(Space.LEDGER, {request_key(task): encode(request) for task, request in requests})
 
     def claim_group(self, task: str, attempt: int, claim: Claim) -> Group:
         """Return what, committed without a loss, makes the attempt ours."""
         return Group(Space.LEDGER, {claim_key(task, attempt): encode(claim)})
 
     def end_group(self, task: str, attempt: int, end: End) -> Group:
-        """Return what, committed without a loss, makes this the end of the attempt."""
-        deletes = [request_key(task)] if end.state in FINAL else []
-        return Group(Space.LEDGER, {end_key(task, attempt): encode(end)}, deletes)
+        """Return what, committed without a loss, makes this the end of the attempt.
+
+        The request stays: whoever has written a terminal end calls `remove_requests` when there is time for it.
+        """
+        return Group(Space.LEDGER, {end_key(task, attempt): encode(end)})
 
     def claim(self, task: str, claim: Claim, *, first: int = 1, lost: bool = False) -> Granted | Refused:
         """Claim the lowest attempt that has not ended.
@@ -137,6 +142,7 @@ class Ledger:
             if state.claim is None and self.store.commit([self.claim_group(task, attempt, bar)])[0]:
                 continue
             if self.end(task, attempt, end):
+                self.remove_requests([task])
                 return state, True
 
     def state(self, task: str) -> TaskState:
@@ -198,6 +204,16 @@ class Ledger:
         record = self.store.get(Space.LEDGER, [key]).get(key)
         return record is not None and decode(End, record).state == "SUCCESS"
 
+    def outcome(self, task: str, attempt: int) -> bool | None:
+        """Tell whether an attempt has won its task; None while that is open."""
+        state = self.states([task])[task]
+        if isinstance(state, Exception):
+            # What an expired task had stored was made current before, or never will be.
+            return False if isinstance(state, ResultExpired) else None
+        if state.end is None:
+            return False if attempt < state.attempt else None
+        return attempt == state.attempt and state.end.state == "SUCCESS"
+
     def forget(self, task: str) -> bool:
         """Delete the record and the values of a task that is over; False while it is not.
 
@@ -221,9 +237,9 @@ class Ledger:
         if end.blobs:
             self.store.delete_blobs(end.blobs)
 
-    def remove_request(self, task: str) -> None:
-        """Delete the request of a task that has ended."""
-        self.store.commit([Group(Space.LEDGER, deletes=[request_key(task)])])
+    def remove_requests(self, tasks: Iterable[str]) -> None:
+        """Delete the requests of tasks that have ended."""
+        self.store.commit([Group(Space.LEDGER, deletes=[request_key(task) for task in tasks])])
 
     def open_tasks(self, page: int = 500) -> Iterable[tuple[str, Request]]:
         """Yield every task that has been submitted and has not ended, oldest first."""

@@ -53,7 +53,6 @@ class Report:
     """Tasks that were brought to a terminal end."""
     sent: list[str] = field(default_factory=list)
     """Tasks that were sent again."""
-    expired: int = 0
 
 
 class Steward:
@@ -62,6 +61,7 @@ class Steward:
     Args:
         ledger: the ledger.
         verdict: makes the terminal end of a task whose worker or runtime is gone for good.
+        own: a host whose tasks need no looking after: it is in this process, and does it itself.
         engine: address of the engine that `resend` sends to; tasks of other engines are not sent.
         resend: sends a call again; None where this steward has no engine.
         incarnation: the engine's present incarnation.
@@ -73,6 +73,7 @@ class Steward:
         ledger: Ledger,
         verdict: LostVerdict,
         *,
+        own: str = "",
         engine: str = "",
         resend: Callable[[Call], object] | None = None,
         incarnation: Callable[[], str] | None = None,
@@ -80,6 +81,7 @@ class Steward:
     ) -> None:
         self._ledger = ledger
         self._verdict = verdict
+        self._own = own
         self._engine = engine
         self._resend = resend
         self._incarnation = incarnation
@@ -89,7 +91,8 @@ class Steward:
         """Look at every open task once and do what is due."""
         report = Report()
         gone: dict[str, bool] = {}
-        for page in _pages(self._ledger.open_tasks()):
+        foreign = (each for each in self._ledger.open_tasks() if not self._own or each[1].runtime != self._own)
+        for page in _pages(foreign):
             states = self._ledger.states([task for task, _ in page])
             for task, request in page:
                 report.open += 1
@@ -110,7 +113,7 @@ class Steward:
             return
         if state.end is not None:
             # Its writer died between writing the end and deleting the request.
-            self._ledger.remove_request(task)
+            self._ledger.remove_requests([task])
             return
         if request.runtime and self._is_gone(request.runtime, gone):
             end = self._verdict(task, state.attempt, request, state.claim, "runtime ended")
@@ -136,7 +139,9 @@ class Steward:
         if not self._ledger.end(task, attempt, end):
             return
         (report.ended if final else report.lost).append(task)
-        if not final:
+        if final:
+            self._ledger.remove_requests([task])
+        else:
             self._send(task, request, attempt + 1, report)
 
     def _owed(self, task: str, request: Request, state: TaskState) -> bool:

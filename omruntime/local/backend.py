@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, Self
 
-from omruntime.abc import Backend, Call, Capability, WorkerInfo
+from omruntime.abc import Backend, Call, Capability, Group, WorkerInfo
 from omruntime.auth import Auth, default_auth
+from omruntime.wire import CallHeader
 from omruntime.worker import Host
 
 __all__ = ["LocalBackend"]
@@ -52,6 +53,14 @@ class LocalBackend(Backend):
     def submit(self, call: Call) -> Future[bytes]:
         """Run a call in the next free runner of its labels."""
         return self._host.submit(call.payload)
+
+    def submit_own(self, call: Call, header: CallHeader, request: Group) -> Future[bytes]:
+        """Run a call that this process has just made and signed, and record its request on the way.
+
+        Raises:
+            RuntimeClosed: it takes no more calls; nothing was recorded.
+        """
+        return self._host.submit_own(call.payload, header, request)
 
     def workers(self) -> list[WorkerInfo]:
         """List the workers."""

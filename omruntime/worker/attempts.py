@@ -48,12 +48,13 @@ class Attempts:
             delivery, state, slot.name, outcome if final else b"", logs, data["blobs"] if final else None
         )
         following = self._host.next_for(slot)
-        claim = self._host.new_claim(slot)
+        claim = self._host.new_claim(slot) if following is not None else None
         won, claimed = self._record(delivery, end, following, claim)
         self._after(delivery, end, won, data["effects"], data["blobs"])
         if following is None:
             self._host.release(slot)
-        elif claimed:
+            self._host.clear_spent()
+        elif claimed and claim is not None:
             with slot.lock:
                 self._host.launch(slot, following, following.attempt, claim)
         else:
@@ -61,10 +62,12 @@ class Attempts:
             self._host.dispatch(following)
             self._host.release(slot)
 
-    def _record(self, delivery: Delivery, end: End, following: Delivery | None, claim: Claim) -> tuple[bool, bool]:
+    def _record(
+        self, delivery: Delivery, end: End, following: Delivery | None, claim: Claim | None
+    ) -> tuple[bool, bool]:
         """Write the end, and with it the claim of what follows; tell which of the two were won."""
         ledger = delivery.site.ledger
-        if following is None or following.site is not delivery.site:
+        if following is None or claim is None or following.site is not delivery.site:
             return self._insist(delivery, end), False
         groups = [
             ledger.end_group(delivery.task, delivery.attempt, end),
@@ -99,6 +102,7 @@ class Attempts:
             self.read_ledger(delivery)
         elif end.state in FINAL:
             self._drop_arguments(delivery)
+            self._host.spent(delivery)
             self._host.settle(delivery, end.outcome)
         else:
             delivery.attempt += 1

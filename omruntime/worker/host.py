@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from omruntime.abc import Buffer, Call, Capability, WorkerInfo
+from omruntime.abc import Buffer, Call, Capability, Group, WorkerInfo
 from omruntime.auth import Auth
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError, RuntimeClosed, StoreUnavailable
 from omruntime.ledger import Claim, End, Refused, lease_period, new_id
-from omruntime.wire import open_call
+from omruntime.wire import CallHeader, open_call
 from omruntime.worker import endings
 from omruntime.worker.attempts import Attempts
 from omruntime.worker.channel import Message
@@ -28,11 +28,13 @@ from omruntime.worker.process import Exit, RunnerProcess
 from omruntime.worker.scratch import make_scratch, remove_scratch
 from omruntime.worker.sites import Sites
 from omruntime.worker.slot import Slot
+from omruntime.worker.stewarding import Caretaker
 
 __all__ = ["Host"]
 
 _START_LIMIT = 60.0
 _STORE_PAUSE = 0.5
+_SPENT_LIMIT = 32
 
 
 class Host:
@@ -76,11 +78,14 @@ class Host:
         self._closed = False
         self._queue = WorkQueue()
         self._idle: list[Slot] = []
+        self._spent: list[Delivery] = []
         self._scratch = make_scratch()
         self.sites = Sites(host=self.id, period=self._period)
         self._pump = OutputPump(self.id)
         self._keeper = Keeper(f"{self.id}-keeper", min(self._period / 3, 1.0), self._tick)
         self._attempts = Attempts(self)
+        self._caretakers: dict[int, Caretaker] = {}
+        self._stewarding = Keeper(f"{self.id}-steward", max(self._period, 1.0), self._look_after)
         self.slots = self._make_slots(workers)
         self._start()
 
@@ -94,6 +99,7 @@ class Host:
 
     def _start(self) -> None:
         self._keeper.start()
+        self._stewarding.start()
         for slot in self.slots:
             slot.start()
         deadline = time.monotonic() + _START_LIMIT
@@ -113,28 +119,61 @@ class Host:
         """
         future: Future[bytes] = Future()
         try:
-            header = open_call(payload, self.auth)
-            site = self.sites.get(header.store_id, header.store_url)
-            delivery = Delivery(header, tuple(payload), site, future)
-            with self._lock:
-                if self._closed:
-                    raise RuntimeClosed(f"{self._engine} is closed and takes no more calls")
-                self._open += 1
+            delivery = self._accept(open_call(payload, self.auth), payload, future)
         except OmegaRuntimeError as exc:
             future.set_exception(exc)
             return future
         self.dispatch(delivery)
         return future
 
+    def submit_own(self, payload: Sequence[Buffer], header: CallHeader, request: Group) -> Future[bytes]:
+        """Take a call that this process has just made and signed; its request is recorded with its claim.
+
+        Raises:
+            RuntimeClosed: the host takes no more calls; nothing was recorded.
+            StoreUnavailable: the request cannot be recorded.
+        """
+        delivery = self._accept(header, payload, Future())
+        with self._lock:
+            slot = self._take_idle(delivery.labels)
+        try:
+            if slot is None:
+                delivery.site.store.commit([request])
+                self.dispatch(delivery)
+            elif not self._begin(slot, delivery, request):
+                self.release(slot)
+        except BaseException:
+            self.settle(delivery, b"")
+            if slot is not None:
+                self.release(slot)
+            raise
+        return delivery.future
+
+    def _accept(self, header: CallHeader, payload: Sequence[Buffer], future: Future[bytes]) -> Delivery:
+        site = self.sites.get(header.store_id, header.store_url)
+        delivery = Delivery(header, tuple(payload), site, future)
+        with self._lock:
+            if self._closed:
+                raise RuntimeClosed(f"{self._engine} is closed and takes no more calls")
+            self._open += 1
+        return delivery
+
+    def _take_idle(self, labels: frozenset[str]) -> Slot | None:
+        """Reserve an idle slot of these labels; the lock is held."""
+        # The one that was busy last is warm: its memory is in the processor's cache.
+        slot = next((slot for slot in reversed(self._idle) if labels <= slot.labels), None)
+        if slot is not None:
+            self._idle.remove(slot)
+            slot.reserved = True
+        return slot
+
     def dispatch(self, delivery: Delivery) -> None:
         """Start a delivery in an idle slot of its labels, or queue it."""
         with self._lock:
-            slot = next((slot for slot in self._idle if delivery.labels <= slot.labels), None)
+            slot = self._take_idle(delivery.labels)
             if slot is None:
                 self._queue.put(delivery)
                 return
-            self._idle.remove(slot)
-            slot.reserved = True
         if not self._begin(slot, delivery):
             self.release(slot)
 
@@ -160,12 +199,24 @@ class Host:
         """Return a fresh claim for a task that is to begin in the slot."""
         return Claim(host=self.id, nonce=os.urandom(8).hex(), worker=slot.name, started=time.time())
 
-    def _begin(self, slot: Slot, delivery: Delivery) -> bool:
-        """Claim a delivery and start it; False when there is nothing to start."""
+    def _begin(self, slot: Slot, delivery: Delivery, request: Group | None = None) -> bool:
+        """Claim a delivery and start it; False when there is nothing to start.
+
+        Args:
+            slot: a slot that is reserved for it.
+            delivery: what to start.
+            request: recorded in the same transaction, ahead of the claim.
+        """
         claim = self.new_claim(slot)
+        ledger, task = delivery.site.ledger, delivery.task
         with slot.lock:
+            if request is not None:
+                lost = ledger.store.commit([request, ledger.claim_group(task, 1, claim)])[1]
+                if not lost:
+                    self.launch(slot, delivery, 1, claim)
+                    return True
             try:
-                answer = delivery.site.ledger.claim(delivery.task, claim, first=delivery.attempt)
+                answer = ledger.claim(task, claim, first=delivery.attempt)
             except StoreUnavailable:
                 # Claimed or not, it can only be settled when the store is back.
                 self.later(_STORE_PAUSE, delivery)
@@ -200,6 +251,25 @@ class Host:
     def later(self, delay: float, delivery: Delivery) -> None:
         """Dispatch a delivery after ``delay`` seconds."""
         self._keeper.at(time.monotonic() + delay, lambda: self.dispatch(delivery))
+
+    def spent(self, delivery: Delivery) -> None:
+        """Note that a delivery's request is not needed any more; requests are deleted when a slot has time."""
+        with self._lock:
+            self._spent.append(delivery)
+            if len(self._spent) < _SPENT_LIMIT:
+                return
+        self.clear_spent()
+
+    def clear_spent(self) -> None:
+        """Delete the requests of tasks that have ended."""
+        with self._lock:
+            spent, self._spent = self._spent, []
+        for site in {id(each.site): each.site for each in spent}.values():
+            try:
+                site.ledger.remove_requests([each.task for each in spent if each.site is site])
+            except StoreUnavailable:
+                # A steward deletes what is left.
+                continue
 
     def cancel(self, task: str) -> bool:
         """Stop a task that the ledger has ended as revoked; False when it is not here."""
@@ -290,6 +360,25 @@ class Host:
             self._attempts.watch(slot, now, self._period)
         self._attempts.look_for_foreign_ends(self.slots)
 
+    def _look_after(self, now: float) -> None:
+        """Be a steward of the stores that this host works on."""
+        for site in self.sites.all():
+            caretaker = self._caretakers.get(id(site))
+            if caretaker is None:
+                caretaker = self._caretakers[id(site)] = Caretaker(
+                    site.ledger,
+                    self.auth,
+                    own=self.id if self._tied else "",
+                    engine=self._address,
+                    resend=self._forward,
+                )
+            try:
+                caretaker.step()
+                caretaker.tidy_when_due()
+            except StoreUnavailable:
+                # The next pass finds what this one could not see.
+                continue
+
     # -- the end -------------------------------------------------------------------------------------------------
 
     def close(self, wait: bool = True) -> None:
@@ -313,6 +402,7 @@ class Host:
             slot.stop()
         for slot in self.slots:
             slot.join(2.0 if wait else 0.2)
+        self._stewarding.stop()
         self._keeper.stop()
         self._pump.close()
         self.sites.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from omruntime import Omega
-from omruntime.cli.stewards import outcome
 from omruntime.ledger import Ledger, Request, new_id
 from omruntime.store import open_store
 from tests.cli.commands import omruntime
@@ -53,15 +52,15 @@ def test_litter_is_swept_by_what_the_records_say(store: str) -> None:
     held = open_store(store)
     try:
         ledger = Ledger(held)
-        assert outcome(ledger, task, 1) is None
-        assert outcome(ledger, unknown, 1) is None
+        assert ledger.outcome(task, 1) is None
+        assert ledger.outcome(unknown, 1) is None
         omruntime("steward", "--once")
-        assert outcome(ledger, task, 1) is False
+        assert ledger.outcome(task, 1) is False
         assert ledger.forget(task)
-        assert outcome(ledger, task, 1) is False
+        assert ledger.outcome(task, 1) is False
     finally:
         held.close()
     done = omruntime("run", "script", "echo", "--json").json["id"]
     with Omega() as om:
         ledger = om.session.ledger
-        assert [outcome(ledger, done, attempt) for attempt in (1, 2)] == [True, False]
+        assert [ledger.outcome(done, attempt) for attempt in (1, 2)] == [True, False]
