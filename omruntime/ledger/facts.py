@@ -31,6 +31,7 @@ __all__ = [
     "new_id",
     "request_key",
     "sent_key",
+    "sent_prefix",
 ]
 
 RETRY = "retry"
@@ -140,7 +141,12 @@ def end_key(task: str, attempt: int) -> str:
 
 def sent_key(task: str, attempt: int, number: int) -> str:
     """Return the key of an attempt's resending."""
-    return f"sent:{task}:{attempt}:{number}"
+    return f"{sent_prefix(task)}{attempt}:{number}"
+
+
+def sent_prefix(task: str) -> str:
+    """Return what the keys of all resendings of a task begin with."""
+    return f"sent:{task}:"
 
 
 def lease_prefix(host: str) -> str:

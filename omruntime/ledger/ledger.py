@@ -19,6 +19,7 @@ from omruntime.ledger.facts import (
     end_key,
     new_id,
     request_key,
+    sent_prefix,
 )
 
 __all__ = ["Granted", "Ledger", "Refused", "TaskState", "task_blob_prefix"]
@@ -233,6 +234,7 @@ class Ledger:
         """Delete the facts of a task that is over, but for the first claim: the tombstone."""
         keys = [end_key(task, number) for number in range(1, attempt + 1)]
         keys += [claim_key(task, number) for number in range(2, attempt + 1)]
+        keys += [key for key, _ in self.store.scan(Space.LEDGER, sent_prefix(task))]
         self.store.commit([Group(Space.LEDGER, deletes=[request_key(task), *keys])])
         if end.blobs:
             self.store.delete_blobs(end.blobs)
