@@ -64,13 +64,19 @@ class Auth:
         if not hmac.compare_digest(hmac.digest(key, data, "sha256"), mac):
             raise SignatureError(f"the signature does not fit (key {key_id}): altered on the way or at rest")
 
+    def accepts(self, other: Auth) -> bool:
+        """Tell whether what the other signs is accepted here."""
+        return other.key_id in self._keys
+
     def secret(self) -> str:
         """Return the keys as `Auth` takes them, for handing them to a process of ours by a pipe."""
         ordered = [self._keys[self.key_id], *(key for id, key in self._keys.items() if id != self.key_id)]
         return ",".join(key.decode() for key in ordered)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Auth) and (self.user, self._keys) == (other.user, other._keys)
+        # Which key signs belongs to it too.
+        mine = (self.user, self.key_id, self._keys)
+        return isinstance(other, Auth) and mine == (other.user, other.key_id, other._keys)
 
     def __hash__(self) -> int:
         return hash((self.user, self.key_id))

@@ -31,7 +31,7 @@ def capture_calls(runtime: OmegaRuntime, *, deliver: bool = True) -> Iterator[li
             calls.append(call)
         return original(call) if deliver else Future()
 
-    # Where client and host are one process calls take a shorter way: inside the block they take the one of all engines.
+    # Where client and host are one process calls take a shorter way; inside the block they take that of all engines.
     backend.submit, backend.submit_own = submit, None
     try:
         yield calls

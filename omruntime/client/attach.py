@@ -21,6 +21,6 @@ def attached_session(url: str) -> Session:
     with _lock:
         session = _sessions.get(url)
         if session is None or session.closed:
-            session = Session(url, None, None)
+            session = Session(url, None, None, create=False)
             _sessions[url] = session
         return session

@@ -52,7 +52,7 @@ class Engine:
             RuntimeClosed: the runtime was closed.
             BackendUnavailable: it cannot be opened.
         """
-        if self._backend is None or self.closed:
+        if self._backend is None or self.closed or self._pid != os.getpid():
             with self._lock:
                 if self.closed:
                     raise RuntimeClosed("this runtime is closed; make a new one and assign it: om.runtime = ...")
@@ -112,9 +112,9 @@ class Engine:
         self._draining.start()
 
     def close(self, wait: bool = True) -> None:
-        """Close the backend; a second call does nothing."""
+        """Close the backend; a second call does nothing, but for one that does not wait any longer."""
         with self._lock:
-            backend = self._backend if not self.closed and self._pid == os.getpid() else None
+            backend = self._backend if self._pid == os.getpid() else None
             self.closed = True
         if backend is not None:
             stop = getattr(backend, "close_now", None)
@@ -122,12 +122,19 @@ class Engine:
                 backend.close()
             else:
                 stop()
+            # Until here a wait that was interrupted can be ended by another call.
+            self._backend = None
         _open.discard(self)
 
     def join(self) -> None:
         """Wait until a close in the background is through."""
         if self._draining is not None:
             self._draining.join()
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it was closed in the background, and perhaps is not through."""
+        return self._draining is not None
 
 
 _open: set[Engine] = set()

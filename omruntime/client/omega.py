@@ -91,7 +91,12 @@ class Omega:
 
     @property
     def runtime(self) -> OmegaRuntime:
-        """The runtime; assigning a runtime or a URL adopts it: this Omega closes it, and the one before drains."""
+        """The runtime; assigning a runtime or a URL adopts it: this Omega closes it, and the one before drains.
+
+        Raises:
+            TypeError: what is assigned is no runtime.
+            SignatureError: the runtime's keys are not those of this Omega.
+        """
         base = self.session.runtime()
         if self._runtime is None or self._runtime.engine is not base.engine:
             self._runtime = base.bound_to(self)
@@ -100,7 +105,7 @@ class Omega:
     @runtime.setter
     def runtime(self, value: OmegaRuntime | str) -> None:
         checked = _checked(value)
-        runtime = OmegaRuntime.from_url(checked) if isinstance(checked, str) else checked
+        runtime = OmegaRuntime.from_url(checked, auth=self.session.auth) if isinstance(checked, str) else checked
         self.session.adopt(runtime)
         self._runtime = runtime.bound_to(self)
 

@@ -130,8 +130,8 @@ class AsyncResult:
         raise value
 
     def _wait(self, timeout: float | None) -> bytes:
-        if self._packed is not None:
-            return self._packed
+        if self._packed is not None or self._is_known_to_be_over():
+            return self._outcome_now()
         self._check_waiting_is_allowed()
         deadline = None if timeout is None else time.monotonic() + timeout
         if self._live and not self._watched:
@@ -153,13 +153,20 @@ class AsyncResult:
         if packed:
             self._packed = packed
             return packed
-        # The engine's part is over, and only the ledger knows the outcome.
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        self._pushed, self._live = Future(), False
+        self._go_by_the_ledger()
         return self._arrived(self._watch().result(left), deadline)
 
+    def _is_known_to_be_over(self) -> bool:
+        """Tell, for a handle that nobody pushes to, whether the ledger has the outcome already."""
+        return not self._live and not self._pushed.done() and self.ready()
+
+    def _go_by_the_ledger(self) -> None:
+        """Expect nothing more from the engine: its part is over, or the task is not known to it."""
+        self._pushed, self._live, self._watched = Future(), False, False
+
     def _watch(self) -> Future[bytes]:
-        if not self._watched or not self._live:
+        if not self._watched:
             self._watched = True
             self._session.watcher.watch(self.id, self._pushed, live=self._live)
         return self._pushed
@@ -172,8 +179,9 @@ class AsyncResult:
             )
 
     def _check_waiting_is_allowed(self) -> None:
-        if self._runtime is not None and self._runtime.inside_task:
-            self._runtime.engine.need(Capability.NESTED_WAIT, "waiting for a task inside a task")
+        runtime = self._runtime or self._session.present_runtime
+        if runtime is not None and runtime.inside_task:
+            runtime.engine.need(Capability.NESTED_WAIT, "waiting for a task inside a task")
 
     def _warn_of_missing_label(self) -> None:
         if self._warned or self._runtime is None:
@@ -209,10 +217,14 @@ class AsyncResult:
         answer: Future[Any] = Future()
 
         def pass_on(done: Future[bytes]) -> None:
+            if done.exception() is None and not done.result():
+                self._go_by_the_ledger()
+                self._watch().add_done_callback(pass_on)
+                return
             if not answer.set_running_or_notify_cancel():
                 return
             try:
-                status, value = self._read(done.result() or self._outcome_now())
+                status, value = self._read(done.result())
             except Exception as exc:  # noqa: BLE001 - whatever loading the value raises is the answer
                 answer.set_exception(exc)
             else:
@@ -230,8 +242,10 @@ class AsyncResult:
     async def _awaited(self) -> Any:
         self._check_waiting_is_allowed()
         packed = self._packed
-        if packed is None:
-            packed = await asyncio.shield(asyncio.wrap_future(self._watch())) or self._outcome_now()
+        while not packed:
+            packed = await asyncio.shield(asyncio.wrap_future(self._watch()))
+            if not packed:
+                self._go_by_the_ledger()
         status, value = await asyncio.to_thread(self._read, packed)
         if status == "SUCCESS":
             return value
@@ -284,7 +298,8 @@ class AsyncResult:
         """Delete the record and the value of a task that is over; False while it is not."""
         done = self._session.ledger.forget(self.id)
         if done:
-            self._packed, self._pushed, self._live = None, Future(), False
+            self._packed = None
+            self._go_by_the_ledger()
         return done
 
     # -- identity ------------------------------------------------------------------------------------------------

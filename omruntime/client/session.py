@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from omruntime.abc import Store
 from omruntime.auth import Auth, default_auth
 from omruntime.config import runtime_url, store_url
-from omruntime.errors import RuntimeClosed
+from omruntime.errors import RuntimeClosed, SignatureError
 from omruntime.ledger import Ledger
 from omruntime.store import mask, open_shared, release_shared
 
 if TYPE_CHECKING:
+    from omruntime.client.engine import Engine
     from omruntime.client.runtime import OmegaRuntime
 
 from omruntime.client.watcher import Watcher
@@ -32,6 +33,7 @@ class Session:
         runtime: a runtime, its URL, or None for the configured one.
         auth: the keys, or None for the configured ones.
         opened: a store that is open already, and that somebody else closes.
+        create: make the store where there is none.
     """
 
     def __init__(
@@ -40,14 +42,18 @@ class Session:
         runtime: OmegaRuntime | str | None,
         auth: Auth | None,
         opened: Store | None = None,
+        *,
+        create: bool = True,
     ) -> None:
         self._lock = threading.RLock()
         self._store_url = store
         self._store = opened
         self._owns_store = opened is None
+        self._creates = create
         self._auth = auth
         self._runtime_url = runtime if isinstance(runtime, str) else None
         self._runtime: OmegaRuntime | None = None
+        self._draining: list[Engine] = []
         self._watcher: Watcher | None = None
         self._pid = os.getpid()
         self.closed = False
@@ -83,7 +89,7 @@ class Session:
             with self._lock:
                 self.check_open()
                 if self._store is None:
-                    self._store = open_shared(store_url(self._store_url), create=True)
+                    self._store = open_shared(store_url(self._store_url), create=self._creates)
         return self._store
 
     @property
@@ -111,14 +117,31 @@ class Session:
             assert self._runtime is not None
             return self._runtime
 
+    @property
+    def present_runtime(self) -> OmegaRuntime | None:
+        """The runtime, if there is one already."""
+        return self._runtime
+
     def adopt(self, runtime: OmegaRuntime) -> None:
         """Take a runtime over: it is closed with this Omega; the one it replaces drains and stops."""
         with self._lock:
             self.check_open()
+            self._agree_on_keys(runtime)
             old, self._runtime = self._runtime, runtime
             runtime.engine.add_owner(self)
             if old is not None and old.engine is not runtime.engine:
                 old.engine.remove_owner(self, wait=True, background=True)
+                self._draining = [each for each in (*self._draining, old.engine) if each.is_draining]
+
+    def _agree_on_keys(self, runtime: OmegaRuntime) -> None:
+        theirs = runtime.engine.auth
+        if self._auth is None:
+            self._auth = theirs
+        if not (self._auth.accepts(theirs) and theirs.accepts(self._auth)):
+            raise SignatureError(
+                "this runtime has other keys than this Omega, so neither could read what the other signs; "
+                "make it with the same: auth=om.runtime.auth"
+            )
 
     def check_open(self) -> None:
         """Raise where the Omega is closed.
@@ -134,9 +157,12 @@ class Session:
         with self._lock:
             if self.closed or self._pid != os.getpid():
                 return
-            runtime = self._runtime
+            runtime, draining = self._runtime, self._draining
         if runtime is not None:
             runtime.engine.remove_owner(self, wait=wait)
+        for engine in draining:
+            engine.close(wait)
+            engine.join()
         with self._lock:
             self.closed = True
             watcher, store = self._watcher, self._store

@@ -8,7 +8,7 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 
 from omruntime.auth import Auth
-from omruntime.errors import OmegaRuntimeError, ResultExpired, StoreUnavailable, UnknownTask
+from omruntime.errors import OmegaRuntimeError, ResultExpired, RuntimeClosed, StoreUnavailable, UnknownTask
 from omruntime.ledger import LeaseWatch, Ledger, Report, Steward, TaskState
 from omruntime.worker.endings import VerdictMaker
 
@@ -122,3 +122,11 @@ class Watcher:
             self._condition.notify()
         if thread is not None:
             thread.join()
+        for task in list(self._watched):
+            self._resolve(
+                task,
+                RuntimeClosed(
+                    f"the Omega was closed while task {task} was waited for; find it again with "
+                    f"om.runtime.result({task!r}) of another one"
+                ),
+            )

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omruntime.abc import Space
+from omruntime.auth import Auth
 from omruntime.errors import ResultExpired, StoreUnavailable, UnknownTask
 from omruntime.ledger import FINAL, LOST, RETRY, Claim, End
 from omruntime.ledger.facts import end_key
@@ -17,11 +18,9 @@ from omruntime.ledger.machine import process_state
 from omruntime.store import Effect, discard_group, settle_group
 from omruntime.worker import endings
 from omruntime.worker.delivery import Delivery
+from omruntime.worker.dispatch import Dispatcher
 from omruntime.worker.process import Exit
 from omruntime.worker.slot import Slot
-
-if TYPE_CHECKING:
-    from omruntime.worker.host import Host
 
 __all__ = ["Attempts"]
 
@@ -29,10 +28,16 @@ _STORE_PAUSE = 0.2
 
 
 class Attempts:
-    """The ends of the attempts that run in one host."""
+    """The ends of the attempts that run in one host.
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    Args:
+        dispatcher: where deliveries come from and go back to.
+        auth: keys that sign the outcomes which no runner can give.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, auth: Auth) -> None:
+        self._dispatcher = dispatcher
+        self._auth = auth
 
     def finish(self, slot: Slot, data: dict[str, Any], outcome: bytes) -> None:
         """Record what the runner says of its task, and begin the slot's next one in the same transaction."""
@@ -47,20 +52,20 @@ class Attempts:
         end = endings.ended(
             delivery, state, slot.name, outcome if final else b"", logs, data["blobs"] if final else None
         )
-        following = self._host.next_for(slot)
-        claim = self._host.new_claim(slot) if following is not None else None
+        following = self._dispatcher.next_for(slot)
+        claim = self._dispatcher.new_claim(slot) if following is not None else None
         won, claimed = self._record(delivery, end, following, claim)
         self._after(delivery, end, won, data["effects"], data["blobs"])
         if following is None:
-            self._host.release(slot)
-            self._host.clear_spent()
+            self._dispatcher.release(slot)
+            self._dispatcher.clear_spent()
         elif claimed and claim is not None:
             with slot.lock:
-                self._host.launch(slot, following, following.attempt, claim)
+                self._dispatcher.launch(slot, following, following.attempt, claim)
         else:
             # Whether another attempt is open, and whose it is, takes a closer look.
-            self._host.dispatch(following)
-            self._host.release(slot)
+            self._dispatcher.dispatch(following)
+            self._dispatcher.release(slot)
 
     def _record(
         self, delivery: Delivery, end: End, following: Delivery | None, claim: Claim | None
@@ -102,11 +107,11 @@ class Attempts:
             self.read_ledger(delivery)
         elif end.state in FINAL:
             self._drop_arguments(delivery)
-            self._host.spent(delivery)
-            self._host.settle(delivery, end.outcome)
+            self._dispatcher.spent(delivery)
+            self._dispatcher.settle(delivery, end.outcome)
         else:
             delivery.attempt += 1
-            self._host.later(delivery.header.retry_delay if end.state == RETRY else 0.0, delivery)
+            self._dispatcher.later(delivery.header.retry_delay if end.state == RETRY else 0.0, delivery)
 
     def _drop_arguments(self, delivery: Delivery) -> None:
         names = [part.blob for part in delivery.header.parts if part.blob]
@@ -118,16 +123,16 @@ class Attempts:
         try:
             state = delivery.site.ledger.state(delivery.task)
         except (UnknownTask, ResultExpired):
-            self._host.settle(delivery, b"")
+            self._dispatcher.settle(delivery, b"")
             return
         if state.end is not None:
             self._drop_arguments(delivery)
-            self._host.settle(delivery, state.end.outcome)
+            self._dispatcher.settle(delivery, state.end.outcome)
         elif state.claim is None:
             delivery.attempt = state.attempt
-            self._host.later(0.0, delivery)
+            self._dispatcher.later(0.0, delivery)
         else:
-            self._host.settle(delivery, b"")
+            self._dispatcher.settle(delivery, b"")
 
     def runner_died(self, slot: Slot, exit: Exit, logs: str) -> None:
         """Record that the slot's task lost its runner, if it had one."""
@@ -139,7 +144,7 @@ class Attempts:
         if delivery.may_retry_loss():
             end = endings.ended(delivery, LOST, slot.name, logs=logs)
         else:
-            end = endings.lost(delivery, exit, self._host.auth, slot.name, logs, why)
+            end = endings.lost(delivery, exit, self._auth, slot.name, logs, why)
         self._after(delivery, end, self._insist(delivery, end))
 
     def time_out(self, slot: Slot, delivery: Delivery) -> None:
@@ -152,7 +157,7 @@ class Attempts:
         if delivery.may_retry_failure():
             end = endings.ended(delivery, RETRY, slot.name, logs=logs)
         else:
-            end = endings.timed_out(delivery, self._host.auth, slot.name, logs)
+            end = endings.timed_out(delivery, self._auth, slot.name, logs)
         slot.condemn()
         self._after(delivery, end, self._insist(delivery, end))
 
@@ -196,18 +201,37 @@ class Attempts:
             if ended and slot.delivery is delivery:
                 self.withdraw(slot, delivery.task)
 
-    def revoke_all(self, slots: Sequence[Slot], queued: Sequence[Delivery]) -> None:
-        """End everything that is open as revoked."""
-        why = "was revoked: its runtime was closed without waiting for it"
-        for delivery in queued:
-            self._host.revoke(delivery.task, delivery, why)
+    def cancelled(self, task: str, slots: Sequence[Slot]) -> bool:
+        """Stop a task that has ended as revoked, wherever it is; False when it is not here."""
+        self._dispatcher.unqueue(task)
+        running = [slot for slot in slots if self.withdraw(slot, task)]
+        waiting = [each for each in self._dispatcher.open_deliveries() if each.task == task]
+        for delivery in waiting:
             self.read_ledger(delivery)
+        return bool(running or waiting)
+
+    def revoke_all(self, slots: Sequence[Slot]) -> None:
+        """End everything that is open as revoked."""
+        for delivery in self._dispatcher.open_deliveries():
+            self._revoke(delivery, "was revoked: its runtime was closed without waiting for it")
         for slot in slots:
-            taken = self._take(slot)
-            if taken is not None:
-                self._host.revoke(taken.task, taken, why)
+            if self._take(slot) is not None:
                 slot.condemn(grace=0.0)
-                self.read_ledger(taken)
+        for delivery in self._dispatcher.open_deliveries():
+            self.read_ledger(delivery)
+
+    def revoke_hopeless(self, slots: Sequence[Slot]) -> None:
+        """End as revoked what waits for labels that no slot has, and none will have any more."""
+        for delivery in self._dispatcher.open_deliveries():
+            if not any(delivery.labels <= slot.labels and slot.failure is None for slot in slots):
+                label = delivery.header.label
+                self._revoke(delivery, f"was revoked: its runtime was closed, and had no worker of label {label!r}")
+                self.read_ledger(delivery)
+
+    def _revoke(self, delivery: Delivery, why: str) -> None:
+        self._dispatcher.unqueue(delivery.task)
+        end = endings.revoked(delivery, self._auth, why)
+        delivery.site.ledger.close_task(delivery.task, delivery.attempt, end)
 
     def _take(self, slot: Slot) -> Delivery | None:
         with slot.lock:

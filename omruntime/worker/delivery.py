@@ -61,7 +61,7 @@ class Delivery:
             # The holder cancelled the future; the outcome is in the ledger.
             return
 
-    def refuse(self, error: Exception) -> None:
+    def refuse(self, error: BaseException) -> None:
         """Tell whoever holds the future that this delivery came to nothing."""
         try:
             self.future.set_exception(error)
@@ -101,15 +101,6 @@ class WorkQueue:
                         queue.remove(entry)
                         return entry[1]
         return None
-
-    def take_all(self) -> list[Delivery]:
-        """Take out everything, oldest first."""
-        with self._lock:
-            entries = sorted(
-                (entry for queue in self._waiting.values() for entry in queue), key=lambda entry: entry[0]
-            )
-            self._waiting.clear()
-        return [delivery for _, delivery in entries]
 
     def __len__(self) -> int:
         with self._lock:

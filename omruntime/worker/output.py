@@ -13,6 +13,7 @@ HEAD_LIMIT = 16 * 1024
 TAIL_LIMIT = 48 * 1024
 """Bytes kept from its end; what lies between is counted and dropped."""
 _CHUNK = 1 << 16
+_MOST_CHUNKS = 32
 
 
 class OutputPipe:
@@ -29,7 +30,10 @@ class OutputPipe:
     def drain(self) -> bool:
         """Take what is in the pipe; False when the runner and all its children have closed it."""
         with self._lock:
-            while self.read_end >= 0:
+            if self.read_end < 0:
+                return False
+            # More than any pipe holds, and not for ever where somebody prints faster than this reads.
+            for _ in range(_MOST_CHUNKS):
                 try:
                     chunk = os.read(self.read_end, _CHUNK)
                 except BlockingIOError:
@@ -37,7 +41,7 @@ class OutputPipe:
                 if not chunk:
                     return False
                 self._keep(chunk)
-            return False
+            return True
 
     def _keep(self, chunk: bytes) -> None:
         room = HEAD_LIMIT - len(self._head)

@@ -118,6 +118,8 @@ def unchanged_process() -> Iterator[None]:
         yield
     finally:
         added = tuple(os.path.join(place, "") for place in sys.path if place not in path)
+        # A task may have removed it.
+        os.makedirs(directory, exist_ok=True)
         os.chdir(directory)
         sys.path[:] = path
         if _environment() != environment:

@@ -69,27 +69,36 @@ class RunnerProcess:
         self.ready = threading.Event()
         self.output = OutputPipe()
         ours, theirs = socket.socketpair()
+        self._channel = Channel(ours)
         # Only this process holds the write end, and it never writes: its end is the end of the client or the host.
         life_read, self._life = os.pipe()
         _life_ends.add(self._life)
+        try:
+            self._process = self._start(theirs.fileno(), life_read, env, cwd)
+        except BaseException:
+            self._free()
+            self.output.close()
+            raise
+        finally:
+            os.close(life_read)
+            theirs.close()
+            self.output.close_write_end()
+        self.pid = self._process.pid
+        self.send("config", {**config, "name": name, "labels": sorted(labels)})
+
+    def _start(self, channel: int, life: int, env: Mapping[str, str], cwd: str) -> subprocess.Popen[bytes]:
         environment = {**os.environ, **env}
         environment.pop(KEY_VARIABLE, None)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", RUNNER_MODULE, str(theirs.fileno()), str(life_read)],
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", RUNNER_MODULE, str(channel), str(life)],
             stdin=subprocess.DEVNULL,
             stdout=self.output.write_end,
             stderr=self.output.write_end,
-            pass_fds=(theirs.fileno(), life_read),
+            pass_fds=(channel, life),
             start_new_session=True,
             env=environment,
             cwd=cwd,
         )
-        os.close(life_read)
-        theirs.close()
-        self.output.close_write_end()
-        self._channel = Channel(ours)
-        self.pid = self._process.pid
-        self._channel.send("config", {**config, "name": name, "labels": sorted(labels)})
 
     def send(self, kind: str, data: dict[str, Any], buffers: tuple[Buffer, ...] = ()) -> None:
         """Send a message; a runner that is gone is noticed by whoever receives."""
@@ -126,7 +135,10 @@ class RunnerProcess:
         # Before the wait the pid cannot belong to anybody else.
         self.signal(signal.SIGKILL)
         code = self._process.wait()
+        self._free()
+        return Exit(code)
+
+    def _free(self) -> None:
         self._channel.close()
         _life_ends.discard(self._life)
         os.close(self._life)
-        return Exit(code)

@@ -42,6 +42,22 @@ def serve(channel_fd: int, life_fd: int, open_omega: OmegaOpener) -> int:
     return 0
 
 
+def _restore_streams() -> None:
+    """Let go what was printed, and undo what a task did to the streams that it prints to."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        try:
+            getattr(sys, name).flush()
+        except (AttributeError, OSError, ValueError):
+            # The task has closed it, or put something else in its place.
+            pass
+        original = getattr(sys, f"__{name}__")
+        if original is None or original.closed:
+            original = open(number, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+            setattr(sys, f"__{name}__", original)
+        original.flush()
+        setattr(sys, name, original)
+
+
 class Runner:
     """One runner.
 
@@ -71,8 +87,7 @@ class Runner:
                 self._link.task_begins()
                 data, outcome = self._perform(message.data["attempt"], buffers)
                 self._link.task_ends()
-                sys.stdout.flush()
-                sys.stderr.flush()
+                _restore_streams()
                 self._channel.send("outcome", data, [outcome])
         self._sites.close()
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from omruntime.abc import Store
-from omruntime.errors import StoreUnavailable
+from omruntime.errors import RuntimeClosed, StoreUnavailable
 from omruntime.ledger import LeaseHolder, Ledger
 from omruntime.store import open_shared, release_shared
 
@@ -44,17 +44,21 @@ class Sites:
         self._period = period
         self._lock = threading.Lock()
         self._sites: dict[str, Site] = {}
+        self._closed = False
 
     def get(self, store_id: str, url: str) -> Site:
         """Return the site of a store.
 
         Raises:
             StoreUnavailable: it cannot be opened, or what lies at the URL is another store.
+            RuntimeClosed: `close` was called.
         """
         site = self._sites.get(store_id)
         if site is not None:
             return site
         with self._lock:
+            if self._closed:
+                raise RuntimeClosed("this host is closed and takes no more calls; make a new runtime")
             if store_id not in self._sites:
                 self._sites[store_id] = self._open(store_id, url)
             return self._sites[store_id]
@@ -79,7 +83,7 @@ class Sites:
     def close(self) -> None:
         """Give up the leases and close the stores."""
         with self._lock:
-            sites, self._sites = list(self._sites.values()), {}
+            sites, self._sites, self._closed = list(self._sites.values()), {}, True
         for site in sites:
             try:
                 if site.lease is not None:

@@ -67,8 +67,10 @@ class Slot:
                 while (received := process.receive()) is not None:
                     self._on_message(self, *received)
                 exit = process.reap()
-                self._on_death(self, exit, process.output.take())
-                process.output.close()
+                try:
+                    self._on_death(self, exit, process.output.take())
+                finally:
+                    process.output.close()
         except BaseException as exc:  # noqa: BLE001
             # The slot is out of order for good; whoever waits for it must learn that.
             self.failure = exc

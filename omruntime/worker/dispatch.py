@@ -1,0 +1,232 @@
+"""Dispatch: which delivery goes to which slot, and when; and the future of each, resolved once."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from omruntime.abc import Buffer, Group
+from omruntime.errors import RuntimeClosed, StoreUnavailable
+from omruntime.ledger import Claim, Refused
+from omruntime.wire import CallHeader
+from omruntime.worker.delivery import Delivery, WorkQueue
+from omruntime.worker.keeper import Keeper
+from omruntime.worker.sites import Sites
+from omruntime.worker.slot import Slot
+
+if TYPE_CHECKING:
+    from omruntime.worker.attempts import Attempts
+
+__all__ = ["Dispatcher"]
+
+_STORE_PAUSE = 0.5
+_SPENT_LIMIT = 32
+
+
+class Dispatcher:
+    """The open deliveries of one host.
+
+    Args:
+        host: id of the host, which claims are made for.
+        sites: the stores that calls name.
+        keeper: calls back what has to wait.
+    """
+
+    def __init__(self, host: str, sites: Sites, keeper: Keeper) -> None:
+        self._host, self._sites, self._keeper = host, sites, keeper
+        self._lock = threading.Lock()
+        self._settled = threading.Condition(self._lock)
+        self._queue = WorkQueue()
+        self._idle: list[Slot] = []
+        self._open: dict[str, list[Delivery]] = {}
+        self._spent: list[Delivery] = []
+        self.closed = False
+        self.attempts: Attempts
+
+    # -- in ------------------------------------------------------------------------------------------------------
+
+    def accept(self, header: CallHeader, payload: Sequence[Buffer]) -> Delivery:
+        """Take a checked call.
+
+        Raises:
+            RuntimeClosed: no more calls are taken.
+            StoreUnavailable: the store that it names cannot be opened, or is another one.
+        """
+        site = self._sites.get(header.store_id, header.store_url)
+        delivery = Delivery(header, tuple(payload), site, Future())
+        with self._lock:
+            if self.closed:
+                raise RuntimeClosed("this host is closed and takes no more calls")
+            self._open.setdefault(delivery.task, []).append(delivery)
+        return delivery
+
+    def dispatch(self, delivery: Delivery, request: Group | None = None) -> None:
+        """Start a delivery in an idle slot of its labels, or queue it.
+
+        Args:
+            delivery: an accepted delivery.
+            request: recorded on the way, in the same transaction as the claim where a slot is idle.
+
+        Raises:
+            StoreUnavailable: the request cannot be recorded.
+        """
+        with self._lock:
+            slot = self._take_idle(delivery.labels)
+            if slot is None and request is None:
+                self._queue.put(delivery)
+                return
+        if slot is None and request is not None:
+            delivery.site.store.commit([request])
+            self.dispatch(delivery)
+        elif slot is not None:
+            self._begin_or_release(slot, delivery, request)
+
+    def _take_idle(self, labels: frozenset[str]) -> Slot | None:
+        """Reserve an idle slot of these labels; the lock is held."""
+        # The one that was busy last is warm: its memory is in the processor's cache.
+        slot = next((slot for slot in reversed(self._idle) if labels <= slot.labels), None)
+        if slot is not None:
+            self._idle.remove(slot)
+            slot.reserved = True
+        return slot
+
+    def _begin_or_release(self, slot: Slot, delivery: Delivery, request: Group | None) -> None:
+        begun = False
+        try:
+            begun = self._begin(slot, delivery, request)
+        finally:
+            if not begun:
+                self.release(slot)
+
+    def _begin(self, slot: Slot, delivery: Delivery, request: Group | None = None) -> bool:
+        """Claim a delivery and start it in a slot that is reserved for it; False when there is nothing to start."""
+        claim = self.new_claim(slot)
+        ledger, task = delivery.site.ledger, delivery.task
+        with slot.lock:
+            if request is not None:
+                lost = ledger.store.commit([request, ledger.claim_group(task, 1, claim)])[1]
+                if not lost:
+                    self.launch(slot, delivery, 1, claim)
+                    return True
+            try:
+                answer = ledger.claim(task, claim, first=delivery.attempt)
+            except StoreUnavailable:
+                # Claimed or not, it can only be settled when the store is back.
+                self.later(_STORE_PAUSE, delivery)
+                return False
+            if not isinstance(answer, Refused):
+                self.launch(slot, delivery, answer.attempt, claim)
+                return True
+        self.settle(delivery, answer.end.outcome if answer.end is not None else b"")
+        return False
+
+    def new_claim(self, slot: Slot) -> Claim:
+        """Return a fresh claim for a task that is to begin in the slot."""
+        return Claim(host=self._host, nonce=os.urandom(8).hex(), worker=slot.name, started=time.time())
+
+    def launch(self, slot: Slot, delivery: Delivery, attempt: int, claim: Claim) -> None:
+        """Send a claimed delivery to the slot's runner; the slot's lock is held."""
+        delivery.attempt, delivery.started = attempt, claim.started
+        limit = delivery.header.timeout
+        delivery.deadline = time.monotonic() + limit if limit is not None else None
+        slot.delivery = delivery
+        if slot.process is not None:
+            slot.process.send("task", {"attempt": attempt, "worker": slot.name}, delivery.payload)
+        if delivery.deadline is not None:
+            self._keeper.at(delivery.deadline, lambda: self.attempts.time_out(slot, delivery))
+
+    def release(self, slot: Slot) -> None:
+        """Give a slot its next delivery, or make it idle."""
+        while True:
+            with self._lock:
+                delivery = self._queue.pop(slot.labels)
+                if delivery is None:
+                    slot.reserved = False
+                    if slot not in self._idle:
+                        self._idle.append(slot)
+                    return
+                slot.reserved = True
+            if self._begin(slot, delivery):
+                return
+
+    def next_for(self, slot: Slot) -> Delivery | None:
+        """Take the oldest queued delivery that a busy slot may run next."""
+        return self._queue.pop(slot.labels)
+
+    def later(self, delay: float, delivery: Delivery) -> None:
+        """Dispatch a delivery after ``delay`` seconds, unless it has been settled by then."""
+        self._keeper.at(time.monotonic() + delay, lambda: self._dispatch_if_open(delivery))
+
+    def _dispatch_if_open(self, delivery: Delivery) -> None:
+        if not delivery.future.done():
+            self.dispatch(delivery)
+
+    def withdraw_idle(self, slot: Slot) -> None:
+        """Give an idle slot no more deliveries: its runner has died."""
+        with self._lock:
+            if slot in self._idle:
+                self._idle.remove(slot)
+
+    # -- out -----------------------------------------------------------------------------------------------------
+
+    def settle(self, delivery: Delivery, outcome: bytes) -> None:
+        """Resolve a delivery's future; it is not this host's business any more."""
+        delivery.resolve(outcome)
+        self._close_delivery(delivery)
+
+    def refuse(self, delivery: Delivery, error: BaseException) -> None:
+        """Fail a delivery's future: nothing of it was recorded."""
+        delivery.refuse(error)
+        self._close_delivery(delivery)
+
+    def _close_delivery(self, delivery: Delivery) -> None:
+        with self._lock:
+            same = self._open.get(delivery.task, [])
+            if delivery in same:
+                same.remove(delivery)
+            if not same:
+                self._open.pop(delivery.task, None)
+            if not self._open:
+                self._settled.notify_all()
+
+    def spent(self, delivery: Delivery) -> None:
+        """Note that a delivery's request is not needed any more; requests are deleted when a slot has time."""
+        with self._lock:
+            self._spent.append(delivery)
+            if len(self._spent) < _SPENT_LIMIT:
+                return
+        self.clear_spent()
+
+    def clear_spent(self) -> None:
+        """Delete the requests of tasks that have ended."""
+        with self._lock:
+            spent, self._spent = self._spent, []
+        for site in {id(each.site): each.site for each in spent}.values():
+            try:
+                site.ledger.remove_requests([each.task for each in spent if each.site is site])
+            except StoreUnavailable:
+                # A steward deletes what is left.
+                continue
+
+    def unqueue(self, task: str) -> Delivery | None:
+        """Take a task out of the queue."""
+        return self._queue.remove(task)
+
+    def open_deliveries(self) -> list[Delivery]:
+        """Return all deliveries that are not settled: queued, running, or waiting for another attempt."""
+        with self._lock:
+            return [delivery for same in self._open.values() for delivery in same]
+
+    def wait_until_settled(self) -> None:
+        """Wait until nothing is open."""
+        with self._lock:
+            self._settled.wait_for(lambda: not self._open)
+
+    def close(self) -> None:
+        """Take no more calls."""
+        with self._lock:
+            self.closed = True
