@@ -6,7 +6,9 @@ import argparse
 import inspect
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from omruntime_conformance.contract import contract_page
 from omruntime_conformance.failure import rule_link
 from omruntime_conformance.registry import Rule, load_rules
 
@@ -14,15 +16,19 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, or 2 for a rule that does not exist."""
+    """Run the command and return its exit code: 0, or 2 for a rule that does not exist or a file that fails."""
     parser = argparse.ArgumentParser(prog="omruntime-conformance", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="list the rules with their sentences")
     explain = commands.add_parser("explain", help="say what a rule means and show how it is proved")
     explain.add_argument("rule", help="id of the rule, like RES-001")
+    contract = commands.add_parser("contract", help="write the page of all rules, in Markdown")
+    contract.add_argument("-o", "--output", metavar="FILE", type=Path, help="file to write; default: standard output")
     chosen = parser.parse_args(argv)
     if chosen.command == "list":
         return _list()
+    if chosen.command == "contract":
+        return _contract(chosen.output)
     return _explain(chosen.rule.upper())
 
 
@@ -30,6 +36,19 @@ def _list() -> int:
     rules = load_rules()
     sys.stdout.writelines(f"{each.id}  {each.sentence}\n" for each in rules.values())
     sys.stdout.write(f"{len(rules)} rules\n")
+    return 0
+
+
+def _contract(output: Path | None) -> int:
+    page = contract_page(load_rules().values())
+    if output is None:
+        sys.stdout.write(page)
+        return 0
+    try:
+        output.write_text(page, encoding="utf-8")
+    except OSError as exc:
+        sys.stderr.write(f"cannot write {output}: {exc.strerror}; give a file in a directory that exists\n")
+        return 2
     return 0
 
 
