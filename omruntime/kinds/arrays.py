@@ -91,19 +91,17 @@ def _header(array: Array) -> bytes | None:
 
     if array.dtype.hasobject or array.dtype.metadata:
         return None
+    stream = io.BytesIO()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             descr = npy.dtype_to_descr(array.dtype)
+            facts = {"descr": descr, "fortran_order": _is_fortran(array), "shape": array.shape}
+            npy.write_array_header_2_0(stream, facts)
             exact = np.dtype(npy.descr_to_dtype(descr)) == array.dtype
     except (UserWarning, TypeError, ValueError):
         return None
-    if not exact:
-        return None
-    stream = io.BytesIO()
-    facts = {"descr": descr, "fortran_order": _is_fortran(array), "shape": array.shape}
-    npy.write_array_header_2_0(stream, facts)
-    return stream.getvalue()
+    return stream.getvalue() if exact else None
 
 
 def _is_fortran(array: Array) -> bool:

@@ -70,8 +70,15 @@ def _split_index(index: pd.Index[Any]) -> tuple[dict[str, Any], pd.DataFrame | N
     if isinstance(index, pd.RangeIndex):
         return {"range": [index.start, index.stop, index.step], "names": names}, None
     levels = pd.DataFrame({f"i{level}": index.get_level_values(level) for level in range(index.nlevels)})
-    freq = index.freqstr if isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)) else None
-    return {"levels": index.nlevels if isinstance(index, pd.MultiIndex) else 0, "freq": freq, "names": names}, levels
+    if isinstance(index, pd.MultiIndex):
+        return {"levels": index.nlevels, "freq": [_freq(level) for level in index.levels], "names": names}, levels
+    return {"levels": 0, "freq": [_freq(index)], "names": names}, levels
+
+
+def _freq(index: pd.Index[Any]) -> str | None:
+    import pandas as pd
+
+    return index.freqstr if isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)) else None
 
 
 def _joined(flat: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
@@ -104,7 +111,7 @@ def _schema(pa: Any, flat: pd.DataFrame, texts: dict[str, list[str]]) -> Any:
         for name, (kind, _nulls) in texts.items():
             field = pa.field(name, pa.large_string() if kind == "string" else pa.large_binary())
             schema = schema.set(schema.get_field_index(name), field)
-        back = schema.empty_table().to_pandas()
+        back = pa.Table.from_pandas(flat.iloc[:0], schema=schema, preserve_index=False).to_pandas()
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError, AttributeError) as exc:
         raise NoFit(str(exc)) from exc
     for name in flat.columns:
@@ -124,11 +131,17 @@ def _rows_in_a_batch(flat: pd.DataFrame) -> int:
 def _batches(pa: Any, flat: pd.DataFrame, schema: Any, batch: int) -> Iterator[Any]:
     sink = _Sink()
     with pa.ipc.new_file(pa.PythonFile(sink, mode="w"), schema) as file:
-        for start in range(0, len(flat), batch):
-            rows = flat.iloc[start : start + batch]
-            file.write_batch(pa.RecordBatch.from_pandas(rows, schema=schema, preserve_index=False))
+        # A frame without rows has a batch as well: it holds the categories.
+        for start in range(0, max(1, len(flat)), batch):
+            rows = pa.Table.from_pandas(flat.iloc[start : start + batch], schema=schema, preserve_index=False)
+            file.write_batch(pa.RecordBatch.from_arrays(list(map(_in_one, rows.columns)), schema=schema))
             yield from sink.take()
     yield from sink.take()
+
+
+def _in_one(column: Any) -> Any:
+    # Columns that pandas has joined come in several chunks, a batch has one.
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def read_part(
@@ -169,14 +182,8 @@ def _table(
     file = pa.ipc.open_file(source, options=options)
     first, last = 0, file.num_record_batches
     if rows is not None:
-        first, last = rows[0] // part["batch"], min(last, -(-rows[1] // part["batch"]))
-    batches = [file.get_batch(place) for place in range(first, last)]
-    schema = (
-        batches[0].schema
-        if batches
-        else pa.schema([file.schema.field(place) for place in fields], file.schema.metadata)
-    )
-    table = pa.Table.from_batches(batches, schema=schema)
+        first, last = rows[0] // part["batch"], min(last, max(1, -(-rows[1] // part["batch"])))
+    table = pa.Table.from_batches([file.get_batch(place) for place in range(first, last)])
     if rows is not None:
         start = rows[0] - first * part["batch"]
         table = table.slice(start, rows[1] - rows[0])
@@ -217,9 +224,22 @@ def _index(frame: pd.DataFrame, part: dict[str, Any], rows: tuple[int, int] | No
         return whole if rows is None else whole[slice(*rows)]
     levels: list[pd.Index[Any]] = [pd.Index(frame[f"i{level}"]) for level in range(max(1, encoded["levels"]))]
     if encoded["levels"]:
-        return pd.MultiIndex.from_arrays(levels, names=names)
-    (level,) = levels
-    if encoded["freq"] is not None and isinstance(level, (pd.DatetimeIndex, pd.TimedeltaIndex)):
-        level = type(level)(level, freq=encoded["freq"])
-    named: pd.Index[Any] = level.rename(names[0])
+        several = pd.MultiIndex.from_arrays(levels, names=names)
+        regular: list[Any] = [
+            _with_freq(level, freq) for level, freq in zip(several.levels, encoded["freq"], strict=True)
+        ]
+        return several.set_levels(regular, verify_integrity=False)
+    named: pd.Index[Any] = _with_freq(levels[0], encoded["freq"][0]).rename(names[0])
     return named
+
+
+def _with_freq(index: pd.Index[Any], freq: str | None) -> pd.Index[Any]:
+    import pandas as pd
+
+    if freq is None or not isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)):
+        return index
+    try:
+        return type(index)(index, freq=freq)
+    except ValueError:
+        # Some rows alone need not be regular.
+        return index

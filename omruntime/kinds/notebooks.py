@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import sys
+import uuid
 from typing import Any, ClassVar
 
 from omruntime.abc.kind import BlobReader, BlobWriter, Kind, Stored
@@ -39,7 +41,7 @@ class JupyterNotebook(Kind):
             raise TypeError(f"cannot append to {name!r}: notebooks are replaced as a whole")
         nbformat = need("nbformat", "jobs")
         try:
-            node = nbformat.convert(obj, 4)
+            node = _with_ids(nbformat.convert(copy.deepcopy(obj), 4))
             nbformat.validate(node)
             text = nbformat.writes(node)
         except (nbformat.ValidationError, AttributeError, KeyError, TypeError, ValueError) as exc:
@@ -56,3 +58,14 @@ class JupyterNotebook(Kind):
         nbformat = need("nbformat", "jobs")
         text = bytes(checked(reader).read(stored.detail["blob"], pickled=True)).decode()
         return nbformat.reads(text, as_version=4)
+
+
+def _with_ids(node: Any) -> Any:
+    """Give ids of their own to cells that lack one, as notebooks from elsewhere often do; the format wants them."""
+    if (node.nbformat, node.nbformat_minor) >= (4, 5):
+        seen = {None}
+        for cell in node.cells:
+            if cell.get("id") in seen:
+                cell["id"] = uuid.uuid4().hex[:8]
+            seen.add(cell["id"])
+    return node

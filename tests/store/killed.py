@@ -22,7 +22,7 @@ from omruntime.store.sweeping import sweep
 
 AUTH = Auth("tester", "a key for tests that protects nothing")
 SIZES = (1, 1000, 300_000, 3_000_000)
-LONGEST = 0.03
+LONGEST = 0.12
 """Seconds after which a writer is killed at the latest; it does some ten operations in that time."""
 
 

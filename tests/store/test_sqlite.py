@@ -30,14 +30,14 @@ def test_a_relative_url_is_made_absolute_once(tmp_path: Path, monkeypatch: pytes
     store = open_store("sqlite:///some/where")
     assert store.url == f"sqlite:///{tmp_path}/some/where"
     store.close()
-    assert sorted(each.name for each in (tmp_path / "some/where").iterdir()) == ["blobs", "omruntime.db"]
+    assert sorted(each.name for each in (tmp_path / "some/where").iterdir()) == ["blobs", "ledger.db", "omruntime.db"]
 
 
 def test_a_path_that_ends_in_db_is_one_file(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/one.db")
     store.write_blob("b", [b""])
     store.close()
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["one.db", "one.db.blobs"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["one.db", "one.db.blobs", "one.db.ledger"]
 
 
 def test_the_home_directory_can_be_named() -> None:
@@ -139,7 +139,7 @@ def test_one_of_many_that_create_at_once_makes_the_store(tmp_path: Path) -> None
     store = open_store(url)
     assert len(store.scan(Space.LEDGER, "k")) == 12
     store.close()
-    assert sorted(each.name for each in (tmp_path / "store").iterdir()) == ["blobs", "omruntime.db"]
+    assert sorted(each.name for each in (tmp_path / "store").iterdir()) == ["blobs", "ledger.db", "omruntime.db"]
 
 
 def _open_and_insert(url: str, number: int) -> str:
@@ -237,7 +237,7 @@ def test_a_quota_of_the_process_is_told_as_a_full_disk(tmp_path: Path) -> None:
 
 def test_a_store_that_was_removed_under_us_says_so(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/x.db")
-    (tmp_path / "x.db").unlink()
+    (tmp_path / "x.db.ledger").unlink()
     with pytest.raises(StoreUnavailable, match="gone"):
         store.commit(one("a"))
     store.close()
