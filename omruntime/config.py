@@ -40,7 +40,7 @@ def _table(file: Path, path: tuple[str, ...]) -> dict[str, Any]:
         content: Any = tomllib.loads(file.read_text())
     except OSError:
         return {}
-    except tomllib.TOMLDecodeError as exc:
+    except ValueError as exc:
         raise OmegaRuntimeError(f"the settings in {file} cannot be read: {exc}") from exc
     for part in path:
         content = content.get(part, {})

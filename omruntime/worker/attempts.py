@@ -58,7 +58,6 @@ class Attempts:
         self._after(delivery, end, won, data["effects"], data["blobs"])
         if following is None:
             self._dispatcher.release(slot)
-            self._dispatcher.clear_spent()
         elif claimed and claim is not None:
             with slot.lock:
                 self._dispatcher.launch(slot, following, following.attempt, claim)
@@ -152,7 +151,7 @@ class Attempts:
         with slot.lock:
             if slot.delivery is not delivery or delivery.deadline is None or time.monotonic() < delivery.deadline:
                 return
-            slot.delivery = None
+            slot.delivery, slot.accepting = None, False
         logs = slot.process.output.take() if slot.process is not None else ""
         if delivery.may_retry_failure():
             end = endings.ended(delivery, RETRY, slot.name, logs=logs)
@@ -167,7 +166,7 @@ class Attempts:
             delivery = slot.delivery
             if delivery is None or delivery.task != task:
                 return False
-            slot.delivery = None
+            slot.delivery, slot.accepting = None, False
         slot.condemn()
         self.read_ledger(delivery)
         return True

@@ -6,7 +6,7 @@ import os
 from collections import OrderedDict
 from typing import Any
 
-from omruntime.store import Metadata, ObjectStore
+from omruntime.store import ObjectStore, Record
 
 __all__ = ["CACHE_VARIABLE", "ModelCache"]
 
@@ -23,19 +23,19 @@ class ModelCache:
 
     def __init__(self, limit: int | None = None) -> None:
         self._limit = limit if limit is not None else int(os.environ.get(CACHE_VARIABLE) or _DEFAULT_MB) << 20
-        self._models: OrderedDict[tuple[str, str], tuple[str, Any, int]] = OrderedDict()
+        self._models: OrderedDict[tuple[str, str], tuple[tuple[str, int], Any, int]] = OrderedDict()
         self._held = 0
 
-    def get(self, site: str, name: str, meta: Metadata, objects: ObjectStore) -> Any:
-        """Return an object for reading, of the version that its metadata, just read, tells, or of a later one.
+    def get(self, site: str, name: str, record: Record, objects: ObjectStore) -> Any:
+        """Return an object for reading, of the version that its record, just read, tells, or of a later one.
 
         Args:
             site: distinguishes objects of the same name in different stores and buckets.
             name: name of the object with its selector.
-            meta: its metadata.
+            record: its record.
             objects: where it is loaded from.
         """
-        version = f"{meta.uid}.{meta.version}"
+        version = (record.uid, record.version)
         key = (site, name)
         held = self._models.get(key)
         if held is not None and held[0] == version:
@@ -47,7 +47,7 @@ class ModelCache:
         self._keep(key, version, model, objects.size(name))
         return model
 
-    def _keep(self, key: tuple[str, str], version: str, model: Any, size: int) -> None:
+    def _keep(self, key: tuple[str, str], version: tuple[str, int], model: Any, size: int) -> None:
         if size > self._limit:
             return
         self._models[key] = (version, model, size)

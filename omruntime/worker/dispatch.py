@@ -91,7 +91,6 @@ class Dispatcher:
         slot = next((slot for slot in reversed(self._idle) if labels <= slot.labels), None)
         if slot is not None:
             self._idle.remove(slot)
-            slot.reserved = True
         return slot
 
     def _begin_or_release(self, slot: Slot, delivery: Delivery, request: Group | None) -> None:
@@ -103,10 +102,16 @@ class Dispatcher:
                 self.release(slot)
 
     def _begin(self, slot: Slot, delivery: Delivery, request: Group | None = None) -> bool:
-        """Claim a delivery and start it in a slot that is reserved for it; False when there is nothing to start."""
+        """Claim a delivery and start it in a slot that was idle; False when there is nothing to start."""
         claim = self.new_claim(slot)
         ledger, task = delivery.site.ledger, delivery.task
         with slot.lock:
+            if not slot.accepting or slot.delivery is not None:
+                # Its runner has died since it was chosen; the next one asks for work when it is ready.
+                if request is not None:
+                    ledger.store.commit([request])
+                self._queue.put(delivery)
+                return True
             if request is not None:
                 lost = ledger.store.commit([request, ledger.claim_group(task, 1, claim)])[1]
                 if not lost:
@@ -145,11 +150,9 @@ class Dispatcher:
             with self._lock:
                 delivery = self._queue.pop(slot.labels)
                 if delivery is None:
-                    slot.reserved = False
                     if slot not in self._idle:
                         self._idle.append(slot)
                     return
-                slot.reserved = True
             if self._begin(slot, delivery):
                 return
 
@@ -221,12 +224,17 @@ class Dispatcher:
         with self._lock:
             return [delivery for same in self._open.values() for delivery in same]
 
-    def wait_until_settled(self) -> None:
-        """Wait until nothing is open."""
-        with self._lock:
-            self._settled.wait_for(lambda: not self._open)
+    def close(self, wait: bool) -> bool:
+        """Take no more calls; False when somebody else has closed it before, or meanwhile.
 
-    def close(self) -> None:
-        """Take no more calls."""
+        Args:
+            wait: wait until nothing is open.
+        """
         with self._lock:
+            if wait:
+                self._settled.wait_for(lambda: self.closed or not self._open)
+            if self.closed:
+                return False
             self.closed = True
+            self._settled.notify_all()
+            return True

@@ -70,7 +70,7 @@ class Host:
         self._address, self._tied, self._capabilities = address, tied, capabilities
         self._period = lease_period()
         self._owner = os.getpid()
-        self._closing = threading.Lock()
+        self._ended = threading.Event()
         self._scratch = make_scratch()
         self.sites = Sites(host=self.id, period=self._period)
         self._pump = OutputPump(self.id)
@@ -160,8 +160,9 @@ class Host:
             self._attempts.finish(slot, message.data, bytes(buffers[0]))
         elif message.kind == "ready":
             slot.began.set()
-            if not slot.reserved:
-                self._dispatcher.release(slot)
+            with slot.lock:
+                slot.accepting = True
+            self._dispatcher.release(slot)
         elif message.kind == "submit":
             self._submit_for_task(message.data, buffers)
         elif message.kind == "ask":
@@ -186,7 +187,6 @@ class Host:
         if not slot.began.is_set():
             raise BackendUnavailable(f"it {exit} before it was ready:\n{logs.strip()}")
         self._attempts.runner_died(slot, exit, logs)
-        slot.reserved = False
 
     def workers(self) -> list[WorkerInfo]:
         """List the workers of this host, one for each slot."""
@@ -211,6 +211,7 @@ class Host:
             slot.check(now)
             self._attempts.watch(slot, now, self._period)
         self._attempts.look_for_foreign_ends(self.slots)
+        self._dispatcher.clear_spent()
 
     def _look_after(self, now: float) -> None:
         """Be a steward of the stores that this host works on."""
@@ -242,13 +243,17 @@ class Host:
         if os.getpid() != self._owner:
             # A forked child holds copies of what is its parent's.
             return
-        with self._closing:
-            if self._dispatcher.closed:
-                return
-            if wait:
-                self._attempts.revoke_hopeless(self.slots)
-                self._dispatcher.wait_until_settled()
-            self._dispatcher.close()
+        if wait:
+            self._attempts.revoke_hopeless(self.slots)
+        if not self._dispatcher.close(wait):
+            self._ended.wait()
+            return
+        try:
+            self._free(wait)
+        finally:
+            self._ended.set()
+
+    def _free(self, wait: bool) -> None:
         if not wait:
             self._attempts.revoke_all(self.slots)
         self._dispatcher.clear_spent()

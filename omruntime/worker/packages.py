@@ -107,26 +107,35 @@ def import_top(name: str, title: str) -> ModuleType:
 
 
 @contextmanager
-def unchanged_process() -> Iterator[None]:
-    """Undo what the block does to this process: working directory, environment, ``sys.path``, modules it planted.
+def unchanged_process(*, modules: bool) -> Iterator[None]:
+    """Undo what the block does to this process: working directory, environment, ``sys.path``.
 
-    What it has imported from where others find it too stays: it is the same for all tasks.
+    Args:
+        modules: take the modules out too that it has planted; what it has imported from where others find it too
+            stays: it is the same for all tasks.
     """
     directory, path, environment = os.getcwd(), list(sys.path), _environment()
-    modules = dict(sys.modules)
+    imported = dict(sys.modules) if modules else {}
     try:
         yield
     finally:
         added = tuple(os.path.join(place, "") for place in sys.path if place not in path)
-        # A task may have removed it.
-        os.makedirs(directory, exist_ok=True)
-        os.chdir(directory)
+        _go_back(directory)
         sys.path[:] = path
         if _environment() != environment:
             os.environb.clear()
             os.environb.update(environment)
-        if sys.modules != modules:
-            _restore_modules(modules, added)
+        if modules and sys.modules != imported:
+            _restore_modules(imported, added)
+
+
+def _go_back(directory: str) -> None:
+    try:
+        os.chdir(directory)
+    except FileNotFoundError:
+        # A task has removed it.
+        os.makedirs(directory, exist_ok=True)
+        os.chdir(directory)
 
 
 def _environment() -> dict[bytes, bytes]:

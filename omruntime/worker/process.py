@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,11 @@ def _let_go() -> None:
 
 
 os.register_at_fork(after_in_child=_let_go)
+
+
+EXIT_LIMIT = 2.0
+"""Seconds that a runner may take from hanging up to its end."""
+_EXIT_POLL = 0.002
 
 
 class Exit:
@@ -131,8 +137,14 @@ class RunnerProcess:
         self._channel.shutdown()
 
     def reap(self) -> Exit:
-        """End what is left of the process group, wait for the process and free all that belongs to it."""
-        # Before the wait the pid cannot belong to anybody else.
+        """Wait for the process, end what is left of its group, and free all that belongs to it.
+
+        A runner that has hung up is on its way out, and has `EXIT_LIMIT` seconds for what its libraries do at exit.
+        """
+        deadline = time.monotonic() + EXIT_LIMIT
+        while not self.has_died() and time.monotonic() < deadline:
+            time.sleep(_EXIT_POLL)
+        # It is not waited for yet, so its pid cannot belong to anybody else.
         self.signal(signal.SIGKILL)
         code = self._process.wait()
         self._free()

@@ -42,8 +42,8 @@ class Slot:
         self.labels = labels
         self.lock = threading.Lock()
         self.delivery: Delivery | None = None
-        self.reserved = False
-        """Somebody has chosen this slot for a task: it is not idle, whether or not the task has begun."""
+        self.accepting = False
+        """The runner is ready and has not been told to end; tasks begin in no other."""
         self.closing = False
         self.kill_at: float | None = None
         self.stopped_since: float | None = None
@@ -66,6 +66,8 @@ class Slot:
                     self.kill_at = self.stopped_since = None
                 while (received := process.receive()) is not None:
                     self._on_message(self, *received)
+                with self.lock:
+                    self.accepting = False
                 exit = process.reap()
                 try:
                     self._on_death(self, exit, process.output.take())

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from omruntime.store import Metadata
-from omruntime.virtual import call_virtualobj, is_virtualobj
+from omruntime.virtual import call_virtualobj, is_virtualobj, names
 from omruntime.worker.cache import ModelCache
 from omruntime.worker.context import Action, TaskContext
 from omruntime.worker.data import concatenated, is_chunked, load, pairs
@@ -23,21 +23,14 @@ _cache = ModelCache()
 
 def _for_reading(context: TaskContext) -> Any:
     models, name = context.om.models, context.header.name
-    return _cache.get(context.key, name, models.metadata(name), models)
+    return _cache.get(context.key, name, models.peek(name).record, models)
 
 
 def _virtual(context: TaskContext, model: Any, method: str, data: Any, keywords: dict[str, Any]) -> Any:
-    return call_virtualobj(
-        model,
-        **{
-            **keywords,
-            "data": data,
-            "method": method,
-            "meta": context.om.models.metadata(context.header.name),
-            "store": context.om.models,
-            "tracking": None,
-        },
-    )
+    standard = {"data": data, "method": method, "store": context.om.models, "tracking": None}
+    if names(model, "meta"):
+        standard["meta"] = context.om.models.metadata(context.header.name)
+    return call_virtualobj(model, **{**keywords, **standard})
 
 
 def _describe(argument: Any) -> str | None:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from omruntime.store import Metadata
-from omruntime.virtual import call_virtualobj, is_virtualobj
+from omruntime.store import Record
+from omruntime.virtual import call_virtualobj, is_virtualobj, names
 from omruntime.worker.cache import ModelCache
 from omruntime.worker.context import Action, TaskContext
 from omruntime.worker.packages import import_top, package_path, unchanged_process, unpacked
@@ -24,13 +24,12 @@ def run(context: TaskContext, request: Any) -> dict[str, Any]:
     """Run a script and return its envelope: script, args, kwargs, result, runtime (microseconds), started, ended."""
     args, kwargs, given = tuple(request["args"]), dict(request["kwargs"]), dict(request["given"])
     scripts, name = context.om.scripts, context.header.name
-    meta = scripts.metadata(name)
-    context.cleanup.enter_context(unchanged_process())
+    record = scripts.peek(name).record
+    is_package = record.kind == "python.package"
+    context.cleanup.enter_context(unchanged_process(modules=is_package))
     started, clock = datetime.now(UTC), time.perf_counter_ns()
-    if meta.kind == "python.package":
-        value = _run_package(context, meta, args, kwargs, given)
-    else:
-        value = _run_function(context, meta, args, kwargs, given)
+    perform = _run_package if is_package else _run_function
+    value = perform(context, record, args, kwargs, given)
     runtime = (time.perf_counter_ns() - clock) // 1000
     return {
         "script": name,
@@ -44,31 +43,32 @@ def run(context: TaskContext, request: Any) -> dict[str, Any]:
 
 
 def _run_package(
-    context: TaskContext, meta: Metadata, args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]
+    context: TaskContext, record: Record, args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]
 ) -> Any:
-    digest = meta.attributes["sha256"]
+    digest = record.attributes["sha256"]
     root = unpacked(digest, context.scratch, lambda: context.om.scripts.get(context.header.name))
     context.cleanup.enter_context(package_path(root))
-    function = import_top(meta.attributes["module"], context.header.title).run
+    function = import_top(record.attributes["module"], context.header.title).run
     return function(*args, **_injected(function, kwargs, given, context.om))
 
 
 def _run_function(
-    context: TaskContext, meta: Metadata, args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]
+    context: TaskContext, record: Record, args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]
 ) -> Any:
     name, scripts = context.header.name, context.om.scripts
-    function = _cache.get(context.key, name, meta, scripts)
+    function = _cache.get(context.key, name, record, scripts)
     if not is_virtualobj(function):
         raise TypeError(f"the script {name!r} is a {type(function).__name__}, neither a package nor a @virtualobj")
     standard = {
         "data": args[0] if args else None,
         "args": args,
         "method": "run",
-        "meta": meta,
         "store": scripts,
         "tracking": None,
         "om": context.om,
     }
+    if names(function, "meta"):
+        standard["meta"] = scripts.metadata(name)
     return call_virtualobj(function, **{**standard, **given, **kwargs})
 
 
