@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ["call_virtualobj", "is_virtualobj", "virtualobj"]
+__all__ = ["call_virtualobj", "is_virtualobj", "names", "virtualobj"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _MARK = "_omruntime_virtualobj"
@@ -36,6 +36,12 @@ def call_virtualobj(function: Callable[..., Any], /, *args: Any, **offered: Any)
     if accepted is not None:
         offered = {name: value for name, value in offered.items() if name in accepted}
     return function(*args, **offered)
+
+
+def names(function: Callable[..., Any], keyword: str) -> bool:
+    """Tell whether a function's signature accepts a keyword argument."""
+    accepted = _accepted(function)
+    return accepted is None or keyword in accepted
 
 
 _known: weakref.WeakKeyDictionary[Callable[..., Any], frozenset[str] | None] = weakref.WeakKeyDictionary()

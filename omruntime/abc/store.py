@@ -102,6 +102,13 @@ class Store(ABC):
             limit: how many at the most.
         """
 
+    def generation(self, space: Space) -> object:
+        """Return a value that is another one whenever a record of the space may have changed since it was last asked.
+
+        None, the default, where the store cannot tell that for much less than a look-up costs.
+        """
+        return None
+
     @abstractmethod
     def write_blob(self, name: str, chunks: Iterable[Buffer], *, sync: bool = True) -> int:
         """Write a blob whole or not at all, replacing one of the same name, and return its size in bytes.

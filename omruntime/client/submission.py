@@ -107,7 +107,7 @@ def _requirements(runtime: OmegaRuntime, kind: str, name: str) -> Requirements:
     wanted = runtime.requirements
     if kind in ("model", "script"):
         objects = runtime.om.models if kind == "model" else runtime.om.scripts
-        stored = objects.metadata(name).attributes.get("require") or {}
+        stored = objects.peek(name).record.attributes.get("require")
         if isinstance(stored, dict) and stored.get("label"):
             wanted = wanted.over(Requirements(label=normal_label(str(stored["label"]))))
     return wanted

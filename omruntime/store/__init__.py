@@ -2,6 +2,7 @@
 
 from omruntime.store.metadata import BINDER, Metadata
 from omruntime.store.objects import ObjectStore
+from omruntime.store.records import Record
 from omruntime.store.shared import open_shared, release_shared
 from omruntime.store.staging import Effect, discard_group, settle_group
 from omruntime.store.sweeping import Swept, sweep
@@ -12,6 +13,7 @@ __all__ = [
     "Effect",
     "Metadata",
     "ObjectStore",
+    "Record",
     "Swept",
     "discard_group",
     "mask",

@@ -9,19 +9,21 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from omruntime.abc.store import Store
+from omruntime.abc.store import Space, Store
 from omruntime.auth import Auth
 from omruntime.errors import InvalidName, ObjectNotFound, SelectorError
 from omruntime.kinds.notebooks import notebook_of
 from omruntime.kinds.registry import registry
 from omruntime.store.metadata import Metadata
 from omruntime.store.names import canonical, check_bucket, check_name, check_tag, hidden
-from omruntime.store.records import Record
+from omruntime.store.records import Record, Row
 from omruntime.store.selectors import Selector, parse
 from omruntime.store.shelf import HOLDERS, Shelf, load_options
 from omruntime.store.staging import Effect
 
 __all__ = ["ObjectStore"]
+
+_MOST_SEEN = 1000
 
 
 class ObjectStore:
@@ -55,6 +57,7 @@ class ObjectStore:
         self._committed = committed
         self._stage = stage
         self._shelf = self._shelf_of(bucket)
+        self._seen: dict[str, tuple[object, Row]] = {}
 
     @property
     def effects(self) -> builtins.list[Effect]:
@@ -142,6 +145,25 @@ class ObjectStore:
         row = shelf.row(selector)
         load_options(row.record, selector)
         return shelf.metadata(row, selector.name)
+
+    def peek(self, name: str) -> Row:
+        """Return the record of an object, to be looked at and not changed; cheap where nothing has been stored since.
+
+        Raises:
+            ObjectNotFound: there is no such object or version.
+        """
+        generation = self.store.generation(Space.OBJECTS)
+        seen = self._seen.get(name)
+        if seen is not None and generation is not None and seen[0] == generation:
+            return seen[1]
+        selector, shelf = self._at(name)
+        row = shelf.row(selector)
+        if selector.plain and next(shelf.revisions.rows(selector.name)).key == row.key and not row.record.staged:
+            # Whether what is staged is current is told by the ledger, and changes without a change here.
+            self._seen[name] = (generation, row)
+            if len(self._seen) > _MOST_SEEN:
+                self._seen.pop(next(iter(self._seen)))
+        return row
 
     def metadata(self, name: str | Metadata) -> Metadata:
         """Return what is known of an object; of a version with ``name@tag`` and ``name^``."""

@@ -28,22 +28,25 @@ _DRAFT = ".omruntime-new-"
 _SCHEMA = f"""
     PRAGMA journal_mode = WAL;
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE objects (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-    CREATE TABLE ledger (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE records (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
     PRAGMA application_id = {APPLICATION_ID};
     PRAGMA user_version = {SCHEMA_VERSION};
 """
 
 
-def create_database(path: Path) -> None:
+def create_database(path: Path, id: str | None = None) -> None:
     """Make the database at ``path``, whole or not at all; where another process was faster, its database stays.
+
+    Args:
+        path: where it will be.
+        id: identity of the store that it belongs to; a new one by default.
 
     Raises:
         StoreUnavailable: it cannot be written there.
     """
     draft = path.with_name(f"{_DRAFT}{os.getpid()}-{secrets.token_hex(6)}")
     try:
-        _fill(draft)
+        _fill(draft, id or uuid.uuid4().hex)
         # A link fails where the file exists: so a database is seen complete, and only the first one is ever seen.
         os.link(draft, path)
         sync_directory(path.parent)
@@ -65,11 +68,11 @@ def remove_old_drafts(path: Path, age: float) -> None:
             draft.unlink(missing_ok=True)
 
 
-def _fill(draft: Path) -> None:
+def _fill(draft: Path, id: str) -> None:
     connection = sqlite3.connect(draft, isolation_level=None)
     try:
         connection.executescript(_SCHEMA)
-        connection.execute("INSERT INTO meta VALUES ('id', ?)", (uuid.uuid4().hex,))
+        connection.execute("INSERT INTO meta VALUES ('id', ?)", (id,))
     finally:
         connection.close()
 

@@ -22,12 +22,15 @@ class Location:
 
     Attributes:
         root: what the URL names: a directory, or a database file.
-        database: the file of the records.
+        database: the file of the objects' records.
+        ledger: the file of the ledger's records: a file of its own, so that writing facts of tasks does not
+            invalidate what readers have cached of objects.
         blobs: the directory of the blobs.
     """
 
     root: Path
     database: Path
+    ledger: Path
     blobs: Path
 
     @classmethod
@@ -45,8 +48,8 @@ class Location:
             raise StoreUnavailable(f"{url!r} names no directory that processes could share: {_FORMS}")
         root = Path(os.path.abspath(os.path.expanduser(path)))
         if root.name.endswith(_FILE_ENDINGS):
-            return cls(root, root, root.with_name(root.name + ".blobs"))
-        return cls(root, root / "omruntime.db", root / "blobs")
+            return cls(root, root, root.with_name(root.name + ".ledger"), root.with_name(root.name + ".blobs"))
+        return cls(root, root / "omruntime.db", root / "ledger.db", root / "blobs")
 
     @property
     def url(self) -> str:
@@ -73,7 +76,7 @@ class Location:
             raise StoreUnavailable(
                 f"{self.root} is a file, but the URL names a directory; a store in one file ends in .db or .sqlite"
             )
-        if self.database.is_dir() or (self.blobs.exists() and not self.blobs.is_dir()):
+        if self.database.is_dir() or self.ledger.is_dir() or (self.blobs.exists() and not self.blobs.is_dir()):
             raise StoreUnavailable(f"{self.root} is no omruntime store: a file and a directory changed places")
         network = network_file_system(self.root)
         if network:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import groupby
 from typing import BinaryIO, ClassVar, Self
 
 from omruntime.abc.store import BlobInfo, Buffer, Group, Space, Store
@@ -18,9 +20,8 @@ __all__ = ["SqliteStore"]
 
 _MOST_KEYS = 512
 _FEW = 8
-_TABLES = {Space.OBJECTS: "objects", Space.LEDGER: "ledger"}
-_INSERT = {space: f"INSERT OR IGNORE INTO {table} VALUES (?, ?)" for space, table in _TABLES.items()}
-_DELETE = {space: f"DELETE FROM {table} WHERE key = ?" for space, table in _TABLES.items()}
+_INSERT = "INSERT OR IGNORE INTO records VALUES (?, ?)"
+_DELETE = "DELETE FROM records WHERE key = ?"
 
 
 class SqliteStore(Store):
@@ -34,13 +35,23 @@ class SqliteStore(Store):
 
     def __init__(self, location: Location) -> None:
         self._location = location
-        self._database = Database(location.database)
+        self._databases = {Space.OBJECTS: Database(location.database), Space.LEDGER: Database(location.ledger)}
         self._blobs = BlobFiles(location.blobs)
         try:
-            self._id = self._database.read(_read_id)
+            self._id = self._databases[Space.OBJECTS].read(_read_id)
+            _open_ledger(location, self._id)
+            self._check_ledger(location)
         except BaseException:
-            self._database.close()
+            self.close()
             raise
+
+    def _check_ledger(self, location: Location) -> None:
+        found = self._databases[Space.LEDGER].read(_read_id)
+        if found != self._id:
+            raise StoreUnavailable(
+                f"{location.ledger} belongs to another store ({found}) than {location.database} ({self._id}): "
+                "they were copied apart; copy them together, or move the ledger away to begin a new one"
+            )
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> Self:
@@ -71,34 +82,35 @@ class SqliteStore(Store):
         return self._location.url
 
     def commit(self, groups: Sequence[Group]) -> list[frozenset[str]]:
-        """Write groups in one transaction, see `Store.commit`."""
+        """Write groups, those of each space in one transaction; see `Store.commit`."""
         if len(groups) == 1 and len(groups[0].inserts) == 1 and not groups[0].deletes:
             return [self._insert_one(groups[0])]
         if _is_one_statement(groups):
             return self._insert_few(groups)
-
-        def work(connection: sqlite3.Connection) -> list[frozenset[str]]:
-            connection.execute("BEGIN IMMEDIATE")
-            lost = [_apply(connection, group) for group in groups]
-            connection.execute("COMMIT")
-            return lost
-
-        return self._database.write(work) if groups else []
+        lost: list[frozenset[str]] = []
+        for space, together in groupby(groups, key=lambda group: group.space):
+            lost += self._databases[space].write(partial(_apply_all, list(together)))
+        return lost
 
     def _insert_one(self, group: Group) -> frozenset[str]:
         (record,) = group.inserts.items()
-        sql = _INSERT[group.space]
-        won = self._database.write(lambda connection: connection.execute(sql, record).rowcount)
+        won = self._databases[group.space].write(lambda connection: connection.execute(_INSERT, record).rowcount)
         return frozenset() if won else frozenset(record[:1])
 
     def _insert_few(self, groups: Sequence[Group]) -> list[frozenset[str]]:
         """Insert in one statement, a transaction of its own: each statement more gives the GIL away once more."""
-        records = [record for group in groups for record in group.inserts.items()]
-        sql = _insert_rows(groups[0].space, len(records))
-        flat = [part for record in records for part in record]
-        rows = self._database.write(lambda connection: connection.execute(sql, flat).fetchall())
-        won = {row[0] for row in rows}
-        return [frozenset(group.inserts.keys() - won) for group in groups]
+        flat = [part for group in groups for record in group.inserts.items() for part in record]
+        sql = _insert_rows(len(flat) // 2)
+
+        def work(connection: sqlite3.Connection) -> list[frozenset[str]]:
+            try:
+                connection.execute(sql, flat)
+            except sqlite3.IntegrityError:
+                # One of them exists, so none was inserted: now one by one, to see which.
+                return _apply_all(groups, connection)
+            return [frozenset()] * len(groups)
+
+        return self._databases[groups[0].space].write(work)
 
     def get(self, space: Space, keys: Iterable[str]) -> dict[str, bytes]:
         """Return the records of these keys, read from one moment."""
@@ -106,20 +118,20 @@ class SqliteStore(Store):
         if not wanted:
             return {}
         if len(wanted) <= _MOST_KEYS:
-            sql, count = _select(space, len(wanted))
+            sql, count = _select(len(wanted))
             padded = wanted + wanted[-1:] * (count - len(wanted))
-            return self._database.read(lambda connection: dict(connection.execute(sql, padded)))
+            return self._databases[space].read(lambda connection: dict(connection.execute(sql, padded)))
 
         def work(connection: sqlite3.Connection) -> dict[str, bytes]:
             found: dict[str, bytes] = {}
             with _one_moment(connection):
                 for start in range(0, len(wanted), _MOST_KEYS):
                     part = wanted[start : start + _MOST_KEYS]
-                    sql, count = _select(space, len(part))
+                    sql, count = _select(len(part))
                     found.update(connection.execute(sql, part + part[-1:] * (count - len(part))))
             return found
 
-        return self._database.read(work)
+        return self._databases[space].read(work)
 
     def scan(
         self, space: Space, prefix: str, *, after: str = "", reverse: bool = False, limit: int | None = None
@@ -131,12 +143,16 @@ class SqliteStore(Store):
             high = min(high, after) if high else after
         elif after and after >= low:
             low, past = after, True
-        sql = f"SELECT key, value FROM {_TABLES[space]} WHERE key {'>' if past else '>='} ?"
+        sql = f"SELECT key, value FROM records WHERE key {'>' if past else '>='} ?"
         sql += " AND key < ?" if high else ""
         sql += " ORDER BY key DESC LIMIT ?" if reverse else " ORDER BY key LIMIT ?"
         bounds: tuple[object, ...] = (low, high) if high else (low,)
         most = -1 if limit is None else limit
-        return self._database.read(lambda connection: connection.execute(sql, (*bounds, most)).fetchall())
+        return self._databases[space].read(lambda connection: connection.execute(sql, (*bounds, most)).fetchall())
+
+    def generation(self, space: Space) -> object:
+        """Return the data version of the connection that reads, see `Store.generation`."""
+        return os.getpid(), self._databases[space].read(_data_version)
 
     def write_blob(self, name: str, chunks: Iterable[Buffer], *, sync: bool = True) -> int:
         """Write a blob, see `Store.write_blob`."""
@@ -175,10 +191,24 @@ class SqliteStore(Store):
 
     def close(self) -> None:
         """Close the connections; a second call does nothing."""
-        self._database.close()
+        for database in self._databases.values():
+            database.close()
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self.url}>"
+
+
+def _open_ledger(location: Location, id: str) -> None:
+    """Check the ledger's file, and make it where whoever made the store was killed before it was there."""
+    try:
+        check_header(location.ledger)
+    except FileNotFoundError:
+        create_database(location.ledger, id)
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+    return version
 
 
 def _read_id(connection: sqlite3.Connection) -> str:
@@ -197,25 +227,31 @@ def _is_one_statement(groups: Sequence[Group]) -> bool:
 
 
 @lru_cache(maxsize=32)
-def _insert_rows(space: Space, count: int) -> str:
-    return f"{_INSERT[space]}{', (?, ?)' * (count - 1)} RETURNING key"
+def _insert_rows(count: int) -> str:
+    return f"INSERT INTO records VALUES {', '.join(['(?, ?)'] * count)}"
+
+
+def _apply_all(groups: Sequence[Group], connection: sqlite3.Connection) -> list[frozenset[str]]:
+    connection.execute("BEGIN IMMEDIATE")
+    lost = [_apply(connection, group) for group in groups]
+    connection.execute("COMMIT")
+    return lost
 
 
 def _apply(connection: sqlite3.Connection, group: Group) -> frozenset[str]:
-    insert, delete = _INSERT[group.space], _DELETE[group.space]
-    lost = [record[0] for record in group.inserts.items() if not connection.execute(insert, record).rowcount]
+    lost = [record[0] for record in group.inserts.items() if not connection.execute(_INSERT, record).rowcount]
     if not lost:
         for key in group.deletes:
-            connection.execute(delete, (key,))
+            connection.execute(_DELETE, (key,))
     return frozenset(lost)
 
 
 @lru_cache(maxsize=64)
-def _select(space: Space, count: int) -> tuple[str, int]:
+def _select(count: int) -> tuple[str, int]:
     # Statements for a few lengths only, so that they stay in the connection's cache.
     padded = count if count <= 8 else 1 << (count - 1).bit_length()
     marks = ", ".join("?" * padded)
-    return f"SELECT key, value FROM {_TABLES[space]} WHERE key IN ({marks})", padded
+    return f"SELECT key, value FROM records WHERE key IN ({marks})", padded
 
 
 class _one_moment:  # noqa: N801 - used like a function
