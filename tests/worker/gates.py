@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from omruntime import virtualobj
+from omruntime import AsyncResult, Omega, virtualobj
 
-__all__ = ["Gate", "alive", "echo", "eventually", "fails", "held", "shell"]
+__all__ = ["Gate", "alive", "echo", "eventually", "fails", "held", "run", "shell", "value"]
 
 PATIENCE = 30.0
 
@@ -24,7 +24,7 @@ class Gate:
             os.mkfifo(pipe)
 
     @property
-    def arguments(self) -> dict[str, str]:
+    def arguments(self) -> dict[str, Any]:
         """What `held` needs to know."""
         return {"started": self.started, "goes_on": self.goes_on}
 
@@ -37,6 +37,16 @@ class Gate:
         """Let the task that waits go on."""
         with open(self.goes_on, "w"):
             pass
+
+
+def run(om: Omega, name: str, *args: object, require: dict[str, Any] | None = None, **kwargs: object) -> AsyncResult:
+    """Run a script under requirements."""
+    return om.runtime.require(**(require or {})).script(name).run(*args, **kwargs)
+
+
+def value(handle: AsyncResult) -> object:
+    """What a script returned."""
+    return handle.get(60)["result"]
 
 
 def eventually(condition: Callable[[], object], what: str) -> None:

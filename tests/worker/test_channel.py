@@ -99,7 +99,12 @@ HEAD = struct.pack("<I2Q", 2, 60, 100_000)
 def test_the_end_of_the_stream_anywhere_is_the_end_and_no_message(sent: bytes) -> None:
     ours, theirs = socket.socketpair()
     channel = Channel(ours)
-    sender = threading.Thread(target=lambda: (theirs.sendall(sent), theirs.close()))
+
+    def send() -> None:
+        with theirs:
+            theirs.sendall(sent)
+
+    sender = threading.Thread(target=send)
     sender.start()
     assert channel.receive() is None
     assert channel.receive() is None

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from omruntime.worker import output
 from omruntime.worker.output import HEAD_LIMIT, TAIL_LIMIT, OutputPipe, OutputPump
 
 
@@ -108,7 +107,7 @@ def test_one_who_prints_faster_than_it_can_be_read_holds_nobody_up(
         assert reads < 10_000, "it reads for ever"
         return b"x" * size
 
-    monkeypatch.setattr(output.os, "read", endless)
+    monkeypatch.setattr(os, "read", endless)
     assert "bytes left out" in pipe.take()
     monkeypatch.undo()
     os.close(pipe.write_end)
