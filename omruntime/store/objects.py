@@ -203,7 +203,7 @@ class ObjectStore:
         found = [
             (name, row)
             for name, row in self._shelf.revisions.names()
-            if (shows_hidden or not hidden(name)) and (pattern is None or fnmatch.fnmatchcase(name, pattern))
+            if (shows_hidden or not hidden(name)) and (pattern is None or self._matches(name, pattern))
         ]
         return [
             self._shelf.metadata(row, name) if raw else name for name, row in sorted(found, key=lambda each: each[0])
@@ -253,6 +253,9 @@ class ObjectStore:
         return ObjectStore(
             self.store, self.prefix, bucket=bucket, auth=self._auth, committed=self._committed, stage=stage
         )
+
+    def _matches(self, name: str, pattern: str) -> bool:
+        return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, canonical(pattern, self.prefix))
 
     def _shelf_of(self, bucket: str) -> Shelf:
         return Shelf(self.store, bucket, self.prefix, self._auth, self._visible, self._stage)

@@ -105,8 +105,14 @@ class Shelf:
             options["squeeze"] = True
         if not selector.chunk:
             return kind.load(stored, content, **options)
-        rows = record.detail["rows"]
-        return Chunks(lambda part: kind.load(stored, content, rows=part, **options), rows, selector.chunk)
+
+        def load_rows(rows: tuple[int, int]) -> Any:
+            try:
+                return kind.load(stored, content, rows=rows, **options)
+            except FileNotFoundError as exc:
+                raise missing((*self._scope, selector.name), exc) from exc
+
+        return Chunks(load_rows, record.detail["rows"], selector.chunk)
 
     def metadata(self, row: Row, name: str) -> Metadata:
         """Return what users see of a revision, bound to this shelf."""

@@ -72,7 +72,7 @@ def _sweep_revisions(store: Store, outcome: Outcome, grace: float, done: Swept) 
             inserts = {row.key + SETTLED: _settled(row) for row in settled}
             store.commit([Group(Space.OBJECTS, inserts), _deletion(settled)])
             done.settled += len(settled)
-        passed = [*lost, *_passed([row for row in rows if not row.record.staged], grace, alone=len(rows) == 1)]
+        passed = [*lost, *_passed(rows, grace)]
         if passed:
             store.commit([_deletion(passed)])
             done.revisions += len(passed)
@@ -86,15 +86,15 @@ def _deletion(rows: Iterable[Row]) -> Group:
     return Group(Space.OBJECTS, {}, [row.key for row in rows])
 
 
-def _passed(rows: list[Row], grace: float, *, alone: bool) -> list[Row]:
+def _passed(rows: list[Row], grace: float) -> list[Row]:
     """Return those of an object's revisions, from the oldest to the newest, that are replaced or dropped."""
+    settled = [row for row in rows if not row.record.staged]
     found: list[Row] = []
-    for place, row in enumerate(rows):
-        above = rows[place + 1 :]
-        by = next((each for each in above if _replaces(each, row)), None)
+    for place, row in enumerate(settled):
+        by = next((each for each in settled[place + 1 :] if _replaces(each, row)), None)
         if by is not None and _age(by.record) >= grace:
             found.append(row)
-    if alone and rows and rows[0].record.dropped and _age(rows[0].record) >= max(grace, _TOMBSTONE):
+    if rows[0].record.dropped and _age(rows[0].record) >= max(grace, _TOMBSTONE):
         # A drop is remembered for a while, so that what was staged before it does not come back.
         found.append(rows[0])
     return found
@@ -102,7 +102,7 @@ def _passed(rows: list[Row], grace: float, *, alone: bool) -> list[Row]:
 
 def _replaces(later: Row, row: Row) -> bool:
     versioned = row.key.split("\x1f")[1] == "models/"
-    return not versioned or later.record.dropped or row.record.dropped or later.record.version == row.record.version
+    return not versioned or later.record.dropped or later.record.version == row.record.version
 
 
 def _age(record: Record) -> float:

@@ -138,7 +138,7 @@ class Writing:
         self.effects[row.key] = Effect(row.key, settled, tuple(each.key for each in replaced))
 
     def _is_replaced(self, old: Record, new: Record) -> bool:
-        return self._prefix != "models/" or old.dropped or old.version == new.version
+        return self._prefix != "models/" or old.version == new.version
 
     def save(self, meta: Metadata) -> Row:
         """Write the attributes of metadata that was read before.

@@ -35,6 +35,7 @@ def test_the_ending_is_optional_everywhere(jobs: ObjectStore) -> None:
     results = "results/a_2026-11-21 10:00:00.000000.ipynb"
     jobs.put(node, results)
     assert jobs.list("results/*") == [results]
+    assert jobs.list("a") == ["a.ipynb"]
 
 
 def test_an_older_format_is_converted(jobs: ObjectStore) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -301,3 +303,29 @@ def test_content_is_streamed_never_held_as_a_whole(datasets: ObjectStore, store:
     datasets.put(np.ones((6000, 2000))[:, ::2], "strided")
     assert 0 < largest <= 17 << 20
     np.testing.assert_array_equal(datasets.get("strided"), np.ones((6000, 1000)))
+
+
+def test_memory_does_not_grow_with_the_content(store_url: str) -> None:
+    program = f"""
+import resource
+import numpy as np
+from omruntime.auth import Auth
+from omruntime.store import ObjectStore, open_store
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+store = open_store({store_url!r})
+datasets = ObjectStore(store, "data/", bucket="tests", auth=Auth("u", "k"))
+array = np.ones(25_000_000)
+content = bytes(200_000_000)
+datasets.put(np.ones(3), "warm")
+before = peak()
+datasets.put(array, "a")
+datasets.put(content, "b")
+del array, content
+loaded = datasets.get("a")
+assert loaded[-1] == 1
+store.close()
+print(peak() - before)
+"""
+    grown = int(subprocess.check_output([sys.executable, "-c", program], text=True))
+    assert grown < 50_000 * (1024 if sys.platform == "darwin" else 1)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from omruntime.errors import SelectorError
+from omruntime.abc import Store
+from omruntime.errors import SelectorError, StoreUnavailable
 from omruntime.store import ObjectStore
 from omruntime.store.selectors import DEFAULT_CHUNK, columns_of, parse
 
@@ -130,6 +131,16 @@ def test_chunks_can_be_gone_through_again_and_stay_with_their_content(datasets: 
     for _ in range(2):
         assert [list(chunk["x"]) for chunk in chunks] == [[0, 1], [2, 3], [4]]
     assert repr(chunks) == "<Chunks: 3 of up to 2 rows>"
+
+
+def test_chunks_whose_content_was_swept_say_so(datasets: ObjectStore, store: Store) -> None:
+    datasets.put(pd.DataFrame({"x": range(5)}), "d")
+    chunks = datasets.get("d#")
+    store.delete_blobs([info.name for info in store.blobs("o-")])
+    with pytest.raises(StoreUnavailable, match=r"content of data/d \(bucket tests\) is gone"):
+        list(chunks)
+    with pytest.raises(StoreUnavailable, match=r"content of data/d \(bucket tests\) is gone"):
+        datasets.get("d")
 
 
 def test_a_single_column_can_come_as_a_series(datasets: ObjectStore) -> None:

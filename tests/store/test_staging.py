@@ -160,6 +160,17 @@ def test_appending_in_a_view_is_refused(datasets: ObjectStore) -> None:
         datasets.staged("task", 1).put([1], "d", append=True)
 
 
+def test_a_model_that_was_dropped_and_put_again_has_no_version_from_before(models: ObjectStore, store: Store) -> None:
+    models.put("old", "m")
+    view = models.staged("task", 1)
+    view.put("late", "m")
+    models.drop("m")
+    models.put("new", "m")
+    settle(store, view)
+    assert models.get("m") == "new"
+    assert len(models.revisions("m")) == 1
+
+
 def test_dropping_what_a_task_is_about_to_replace(datasets: ObjectStore, store: Store) -> None:
     datasets.put(1, "d")
     view = datasets.staged("task", 1)

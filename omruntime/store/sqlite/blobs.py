@@ -46,10 +46,11 @@ class BlobFiles:
         chunks = iter(chunks)
         start, whole = _beginning(chunks)
         if whole:
-            name = prefix + hashlib.sha256(start).hexdigest() + suffix
+            content = b"".join(start)
+            name = prefix + hashlib.sha256(content).hexdigest() + suffix
             if self.touch(name):
-                return name, len(start)
-        everything = itertools.chain([start], chunks)
+                return name, len(content)
+        everything = itertools.chain(start, chunks)
         return self._write(everything, lambda digest: prefix + digest + suffix, digest=True, sync=sync)
 
     def _write(
@@ -150,17 +151,16 @@ def _check(name: str) -> None:
         raise ValueError(f"{name!r} is no name of a blob: 1 to 200 characters of a-z 0-9 . _ -, the first one no dot")
 
 
-def _beginning(chunks: Iterator[Buffer]) -> tuple[Buffer, bool]:
-    """Return the first chunks as one and whether they are all there is; a large one is not copied."""
-    gathered = bytearray()
+def _beginning(chunks: Iterator[Buffer]) -> tuple[list[memoryview], bool]:
+    """Return the first chunks, none of them copied, and whether they are all there is."""
+    found: list[memoryview] = []
+    size = 0
     for chunk in chunks:
-        view = memoryview(chunk).cast("B")
-        if not gathered and len(view) >= MAPPED:
-            return view, False
-        gathered += view
-        if len(gathered) >= MAPPED:
-            return gathered, False
-    return gathered, True
+        found.append(memoryview(chunk).cast("B"))
+        size += len(found[-1])
+        if size >= MAPPED:
+            return found, False
+    return found, True
 
 
 def _locked(descriptor: int) -> bool:
