@@ -329,3 +329,21 @@ print(peak() - before)
 """
     grown = int(subprocess.check_output([sys.executable, "-c", program], text=True))
     assert grown < 50_000 * (1024 if sys.platform == "darwin" else 1)
+
+
+def test_a_peek_sees_what_others_have_stored(datasets: ObjectStore, models: ObjectStore, store_url: str) -> None:
+    with pytest.raises(ObjectNotFound):
+        datasets.peek("d")
+    datasets.put(1, "d")
+    first = datasets.peek("d")
+    assert datasets.peek("d") is first
+    other = open_store(store_url)
+    ObjectStore(other, "data/", bucket="tests", auth=AUTH).put(2, "d")
+    other.close()
+    assert datasets.peek("d").record.version > first.record.version
+    datasets.drop("d")
+    with pytest.raises(ObjectNotFound):
+        datasets.peek("d")
+    models.put(1, "m", tag="v1")
+    models.put(2, "m")
+    assert models.peek("m@v1").record.tag == "v1"

@@ -193,6 +193,23 @@ def test_a_child_that_outlives_its_parents_connection_loses_nothing(tmp_path: Pa
     other.close()
 
 
+def test_a_generation_is_new_after_what_a_fork_has_written(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/store")
+    seen = [store.generation(Space.LEDGER)]
+    for number in range(3):
+        pid = os.fork()
+        if pid == 0:
+            store.commit(one(f"child{number}"))
+            os._exit(0)
+        os.waitpid(pid, 0)
+        seen.append(store.generation(Space.LEDGER))
+    store.commit(one("mine"))
+    seen.append(store.generation(Space.LEDGER))
+    assert len(set(map(repr, seen))) == 5
+    assert store.generation(Space.LEDGER) == seen[-1]
+    store.close()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     mounted = subprocess.run(

@@ -32,6 +32,8 @@ class _Line:
         self._path = path
         self._connection: sqlite3.Connection | None = None
         self._closed = False
+        self.made = 0
+        """How many connections there have been."""
 
     def use(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         with self.lock:
@@ -65,6 +67,7 @@ class _Line:
             connection.close()
             raise
         self._connection = connection
+        self.made += 1
         return connection
 
 
@@ -101,6 +104,17 @@ class Database:
                 raise
 
         return self._writing.use(guarded)
+
+    def version(self) -> tuple[int, int]:
+        """Return a value that is another one when anything was written since it was last asked.
+
+        SQLite counts for each connection anew, and a fork makes another one: so the connection is part of it.
+        """
+
+        def work(connection: sqlite3.Connection) -> tuple[int, int]:
+            return self._reading.made, int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+        return self._reading.use(work)
 
     def close(self) -> None:
         """Close both connections for good."""

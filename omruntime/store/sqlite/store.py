@@ -152,7 +152,7 @@ class SqliteStore(Store):
 
     def generation(self, space: Space) -> object:
         """Return the data version of the connection that reads, see `Store.generation`."""
-        return os.getpid(), self._databases[space].read(_data_version)
+        return os.getpid(), self._databases[space].version()
 
     def write_blob(self, name: str, chunks: Iterable[Buffer], *, sync: bool = True) -> int:
         """Write a blob, see `Store.write_blob`."""
@@ -204,11 +204,6 @@ def _open_ledger(location: Location, id: str) -> None:
         check_header(location.ledger)
     except FileNotFoundError:
         create_database(location.ledger, id)
-
-
-def _data_version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA data_version").fetchone()[0]
-    return version
 
 
 def _read_id(connection: sqlite3.Connection) -> str:
