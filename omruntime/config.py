@@ -43,5 +43,5 @@ def _table(file: Path, path: tuple[str, ...]) -> dict[str, Any]:
     except ValueError as exc:
         raise OmegaRuntimeError(f"the settings in {file} cannot be read: {exc}") from exc
     for part in path:
-        content = content.get(part, {})
+        content = content.get(part) if isinstance(content, dict) else None
     return content if isinstance(content, dict) else {}

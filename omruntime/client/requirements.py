@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -15,7 +16,10 @@ def normal_label(label: str) -> str:
 
     Raises:
         ValueError: there is no label in it.
+        TypeError: it is no text.
     """
+    if not isinstance(label, str):
+        raise TypeError(f"label={label!r} must be text; say require('gpu') or require('gpu,big')")
     parts = sorted({part.strip() for part in label.split(",") if part.strip()})
     if not parts:
         raise ValueError(f"{label!r} names no label; say require('gpu') or require('gpu,big')")
@@ -33,12 +37,12 @@ class Requirements:
     on_missing: OnMissing | None = None
 
     def __post_init__(self) -> None:
-        if self.retries is not None and self.retries < 0:
-            raise ValueError(f"retries={self.retries} must not be negative; 0 means: never twice")
+        if self.retries is not None:
+            object.__setattr__(self, "retries", _whole(self.retries))
         for name in ("retry_delay", "timeout"):
             value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise ValueError(f"{name}={value} must be a number of seconds, not negative")
+            if value is not None:
+                object.__setattr__(self, name, _seconds(name, value))
         if self.on_missing not in (None, "wait", "error"):
             raise ValueError(f"on_missing={self.on_missing!r} must be 'wait' or 'error'")
 
@@ -48,3 +52,21 @@ class Requirements:
             each.name: getattr(other, each.name) for each in fields(self) if getattr(self, each.name) is None
         }
         return replace(self, **missing)
+
+
+def _whole(retries: Any) -> int:
+    try:
+        number = operator.index(retries)
+    except TypeError:
+        raise TypeError(f"retries={retries!r} must be a whole number; 0 means: never twice") from None
+    if number < 0:
+        raise ValueError(f"retries={number} must not be negative; 0 means: never twice")
+    return number
+
+
+def _seconds(name: str, value: Any) -> float:
+    if isinstance(value, str) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name}={value!r} must be a number of seconds")
+    if not value >= 0:
+        raise ValueError(f"{name}={value} must be a number of seconds, not negative")
+    return float(value)

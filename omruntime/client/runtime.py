@@ -100,9 +100,7 @@ class OmegaRuntime:
         options: dict[str, Any],
     ) -> None:
         address = url or f"{backend.schemes[0]}://"
-        slots = {"default": workers} if isinstance(workers, int) else workers
-        if slots is not None:
-            _check_workers(slots)
+        slots = _slots(workers) if workers is not None else None
         self._om: Omega | None = None
         self.engine = Engine(
             lambda keys: backend.open(address, workers=slots, env=env, auth=keys, **options), auth, mask(address)
@@ -244,10 +242,15 @@ class OmegaRuntime:
         return f"<{type(self).__name__}: {self.engine.address}>"
 
 
-def _check_workers(workers: Mapping[str, int]) -> None:
-    for label, count in workers.items():
-        normal_label(label)
-        if count < 1 or count != int(count):
-            raise ValueError(f"workers={{{label!r}: {count!r}}}: give each label a whole number of slots, at least 1")
-    if not workers:
+def _slots(workers: Mapping[str, int] | int) -> Mapping[str, int]:
+    slots = {"default": workers} if isinstance(workers, int) else workers
+    if isinstance(workers, bool) or not isinstance(slots, Mapping):
+        raise TypeError(f"workers={workers!r}; say workers=2, or workers={{'default': 2, 'gpu': 1}}")
+    if not slots:
         raise ValueError("workers={} starts nobody; say workers=2, or workers={'default': 2, 'gpu': 1}")
+    for label, count in slots.items():
+        if not isinstance(count, int):
+            raise TypeError(f"workers={{{label!r}: {count!r}}}: give each label a whole number of slots, at least 1")
+        if count < 1 or not label.strip(" ,"):
+            raise ValueError(f"workers={{{label!r}: {count!r}}}: give each label a whole number of slots, at least 1")
+    return slots

@@ -123,6 +123,7 @@ def _request(call: Call, header: CallHeader, backend: Any) -> Request:
         runtime=getattr(backend, "lease", ""),
         incarnation=backend.incarnation(),
         retries=header.retries,
+        blobs=[part.blob for part in header.parts if part.blob],
     )
 
 
