@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,24 +39,21 @@ def _import_time(quick: bool) -> Figure:
     return Figure("import omruntime", "ms", (run("import omruntime") - run("pass")) * 1e3, goal=150)
 
 
+def _native_put(array: Any, raw: Path) -> None:
+    with raw.open("wb") as stream:
+        stream.write(array.data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
 def _large_object(directory: Path, megabytes: int) -> list[Figure]:
     array = np.random.default_rng(1).random(megabytes * 1024 * 1024 // 8)
     raw = directory / "raw"
-
-    def native_put() -> None:
-        with raw.open("wb") as stream:
-            stream.write(array.data)
-            stream.flush()
-            import os
-
-            os.fsync(stream.fileno())
-
     with Omega(store=f"sqlite:///{directory / 'large'}") as om:
-        native_in = seconds(native_put)
+        native_in = seconds(lambda: _native_put(array, raw))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         ours_in = seconds(lambda: om.datasets.put(array, "large"))
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        del array
         native_out = seconds(lambda: np.fromfile(raw).sum())
         ours_out = seconds(lambda: om.datasets.get("large").sum())
     raw.unlink()

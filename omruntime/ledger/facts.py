@@ -59,6 +59,8 @@ class Request(msgspec.Struct, array_like=True, frozen=True):
     """The engine's incarnation when it was sent."""
     retries: int | None = None
     """Attempts beyond the first; None for the default budget."""
+    blobs: list[str] = []
+    """Blobs of the arguments, deleted with the terminal end."""
 
 
 class Claim(msgspec.Struct, array_like=True, frozen=True):

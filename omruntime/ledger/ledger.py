@@ -143,7 +143,8 @@ class Ledger:
             if state.claim is None and self.store.commit([self.claim_group(task, attempt, bar)])[0]:
                 continue
             if self.end(task, attempt, end):
-                self.remove_requests([task])
+                if state.request is not None:
+                    self.clear(task, state.request, end)
                 return state, True
 
     def state(self, task: str) -> TaskState:
@@ -242,6 +243,13 @@ class Ledger:
     def remove_requests(self, tasks: Iterable[str]) -> None:
         """Delete the requests of tasks that have ended."""
         self.store.commit([Group(Space.LEDGER, deletes=[request_key(task) for task in tasks])])
+
+    def clear(self, task: str, request: Request, end: End) -> None:
+        """Delete the request and the arguments of a task that has ended."""
+        self.remove_requests([task])
+        left = set(request.blobs) - set(end.blobs)
+        if left:
+            self.store.delete_blobs(left)
 
     def open_tasks(self, page: int = 500) -> Iterable[tuple[str, Request]]:
         """Yield every task that has been submitted and has not ended, oldest first."""

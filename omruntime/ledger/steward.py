@@ -113,7 +113,7 @@ class Steward:
             return
         if state.end is not None:
             # Its writer died between writing the end and deleting the request.
-            self._ledger.remove_requests([task])
+            self._ledger.clear(task, request, state.end)
             return
         if request.runtime and self._is_gone(request.runtime, gone):
             end = self._verdict(task, state.attempt, request, state.claim, "runtime ended")
@@ -140,7 +140,7 @@ class Steward:
             return
         (report.ended if final else report.lost).append(task)
         if final:
-            self._ledger.remove_requests([task])
+            self._ledger.clear(task, request, end)
         else:
             self._send(task, request, attempt + 1, report)
 

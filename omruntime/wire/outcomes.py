@@ -9,21 +9,40 @@ from omruntime.abc import Buffer, Store
 from omruntime.auth import Auth
 from omruntime.errors import SignatureError
 from omruntime.wire.codec import encode_value
-from omruntime.wire.envelope import PYTHON, WIRE, OutcomeHeader, open_outcome, pack_envelope, seal, unpack_envelope
+from omruntime.wire.envelope import (
+    PYTHON,
+    WIRE,
+    OutcomeHeader,
+    Part,
+    open_outcome,
+    pack_envelope,
+    seal,
+    unpack_envelope,
+)
 from omruntime.wire.exceptions import decode_exception, encode_exception
 from omruntime.wire.values import pack_buffers, unpack_buffers, unpack_value
 
 __all__ = ["failure", "read_outcome", "success"]
 
 
-def success(value: object, *, task: str, attempt: int, store: Store, auth: Auth) -> tuple[bytes, list[str]]:
-    """Return the packed outcome of a task that returned ``value``, and the names of the blobs that it wrote.
+def success(
+    value: object, *, task: str, attempt: int, store: Store, auth: Auth, arguments: Sequence[Part] = ()
+) -> tuple[bytes, list[str]]:
+    """Return the packed outcome of a task that returned ``value``, and the names of the blobs that it consists of.
+
+    Args:
+        value: the value.
+        task: id of the task.
+        attempt: the attempt that returned it.
+        store: where large buffers go.
+        auth: keys that sign.
+        arguments: what the task was given; a value that holds some of it shares its blobs.
 
     Raises:
         SerializationError: the value cannot be pickled.
     """
     encoded = encode_value(value, "the task's return value")
-    return _outcome("SUCCESS", encoded, True, task, attempt, store, auth)
+    return _outcome("SUCCESS", encoded, True, task, attempt, store, auth, arguments)
 
 
 def failure(
@@ -41,9 +60,16 @@ def failure(
 
 
 def _outcome(
-    status: str, encoded: Sequence[Buffer], retryable: bool, task: str, attempt: int, store: Store, auth: Auth
+    status: str,
+    encoded: Sequence[Buffer],
+    retryable: bool,
+    task: str,
+    attempt: int,
+    store: Store,
+    auth: Auth,
+    arguments: Sequence[Part] = (),
 ) -> tuple[bytes, list[str]]:
-    parts, inline = pack_buffers(encoded, store, task, f"r{attempt}")
+    parts, inline = pack_buffers(encoded, store, task, f"r{attempt}", arguments)
     header = OutcomeHeader(WIRE, PYTHON, task, attempt, status, parts, retryable)
     return pack_envelope([seal(header, auth), *inline]), [part.blob for part in parts if part.blob]
 

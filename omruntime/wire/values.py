@@ -14,7 +14,7 @@ from omruntime.wire.envelope import Part, check_part
 __all__ = ["INLINE_LIMIT", "pack_buffers", "pack_value", "unpack_buffers", "unpack_value"]
 
 INLINE_LIMIT = 12 * 1024
-"""Bytes above which a buffer becomes a blob; measured, see docs/decisions/0001-ledger-hosts-futures.md."""
+"""Bytes above which a buffer becomes a blob; see docs/decisions/0001-ledger-hosts-futures.md."""
 
 
 def pack_value(value: object, store: Store, task: str, side: str, what: str) -> tuple[list[Part], list[Buffer]]:
@@ -34,14 +34,19 @@ def pack_value(value: object, store: Store, task: str, side: str, what: str) -> 
     return pack_buffers(encode_value(value, what), store, task, side)
 
 
-def pack_buffers(encoded: Sequence[Buffer], store: Store, task: str, side: str) -> tuple[list[Part], list[Buffer]]:
-    """As `pack_value`, for a value that is encoded already."""
+def pack_buffers(
+    encoded: Sequence[Buffer], store: Store, task: str, side: str, known: Sequence[Part] = ()
+) -> tuple[list[Part], list[Buffer]]:
+    """As `pack_value`, for a value that is encoded already; what is in a ``known`` blob is not written again."""
+    there = {part.digest: part for part in known if part.blob}
     parts: list[Part] = []
     inline: list[Buffer] = []
     for number, buffer in enumerate(encoded):
         size = memoryview(buffer).nbytes
         digest = hashlib.sha256(buffer).digest()
-        if size <= INLINE_LIMIT:
+        if digest in there:
+            parts.append(there[digest])
+        elif size <= INLINE_LIMIT:
             parts.append(Part(digest, size))
             inline.append(buffer)
         else:

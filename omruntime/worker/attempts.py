@@ -100,22 +100,18 @@ class Attempts:
         if effects:
             staged = [Effect(key, settled, tuple(replaces)) for key, settled, replaces in effects]
             store.commit([(settle_group if succeeded else discard_group)(staged)])
-        if not (won and end.state in FINAL) and blobs:
-            store.delete_blobs(blobs)
+        if not (won and end.state in FINAL):
+            # What the outcome shares with the arguments is needed by the next attempt.
+            store.delete_blobs(set(blobs) - _argument_blobs(delivery))
         if not won:
             self.read_ledger(delivery)
         elif end.state in FINAL:
-            self._drop_arguments(delivery)
+            _drop_arguments(delivery, end)
             self._dispatcher.spent(delivery)
             self._dispatcher.settle(delivery, end.outcome)
         else:
             delivery.attempt += 1
             self._dispatcher.later(delivery.header.retry_delay if end.state == RETRY else 0.0, delivery)
-
-    def _drop_arguments(self, delivery: Delivery) -> None:
-        names = [part.blob for part in delivery.header.parts if part.blob]
-        if names:
-            delivery.site.store.delete_blobs(names)
 
     def read_ledger(self, delivery: Delivery) -> None:
         """Go by what somebody else has recorded: their outcome, or the attempt that is open now."""
@@ -125,7 +121,7 @@ class Attempts:
             self._dispatcher.settle(delivery, b"")
             return
         if state.end is not None:
-            self._drop_arguments(delivery)
+            _drop_arguments(delivery, state.end)
             self._dispatcher.settle(delivery, state.end.outcome)
         elif state.claim is None:
             delivery.attempt = state.attempt
@@ -236,3 +232,14 @@ class Attempts:
         with slot.lock:
             delivery, slot.delivery = slot.delivery, None
         return delivery
+
+
+def _argument_blobs(delivery: Delivery) -> set[str]:
+    return {part.blob for part in delivery.header.parts if part.blob}
+
+
+def _drop_arguments(delivery: Delivery, end: End) -> None:
+    """Delete the arguments of a task that has ended, but for what its outcome shares with them."""
+    names = _argument_blobs(delivery) - set(end.blobs)
+    if names:
+        delivery.site.store.delete_blobs(names)

@@ -99,7 +99,9 @@ class Runner:
         token = CURRENT.set(context)
         try:
             value = find_action(header.kind, header.action)(context, self._arguments(header, buffers, site))
-            outcome, blobs = success(value, task=header.id, attempt=attempt, store=site.store, auth=self._auth)
+            outcome, blobs = success(
+                value, task=header.id, attempt=attempt, store=site.store, auth=self._auth, arguments=header.parts
+            )
             status, retryable = "SUCCESS", True
         except BaseException as exc:  # noqa: BLE001
             # SystemExit and KeyboardInterrupt of user code end the task, and not its runner.
