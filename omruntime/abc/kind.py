@@ -39,8 +39,17 @@ class BlobWriter(Protocol):
 class BlobReader(Protocol):
     """Where a kind reads the content of an object."""
 
-    def read(self, name: str) -> Buffer:
-        """Return a whole blob; a pickled one has been checked against its signature."""
+    def read(self, name: str, *, pickled: bool = False) -> Buffer:
+        """Return a whole blob.
+
+        Args:
+            name: the blob.
+            pickled: it runs code when it is loaded, so it must be signed, and the signature must fit; a blob that was
+                written as such is checked in any case.
+
+        Raises:
+            SignatureError: it is unsigned, altered, or signed with a key that is not ours.
+        """
 
     def open(self, name: str) -> BinaryIO:
         """Open a blob as a seekable stream."""

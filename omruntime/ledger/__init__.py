@@ -1,6 +1,6 @@
 """What happened to every task, as append-only facts in the store: status, outcome, and who owes what."""
 
-from omruntime.ledger.facts import FINAL, LOST, RETRY, Claim, End, Request, new_id
+from omruntime.ledger.facts import FINAL, LOST, RETRY, Claim, End, Request, new_id, new_nonce
 from omruntime.ledger.lease import LeaseHolder, LeaseWatch, lease_period
 from omruntime.ledger.ledger import Granted, Ledger, Refused, TaskState, task_blob_prefix
 from omruntime.ledger.steward import DEFAULT_EXPIRY, Report, Steward, lost_budget, lost_end
@@ -25,5 +25,6 @@ __all__ = [
     "lost_budget",
     "lost_end",
     "new_id",
+    "new_nonce",
     "task_blob_prefix",
 ]

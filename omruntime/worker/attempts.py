@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from omruntime.abc import Space
+from omruntime.abc import Group, Space, Store
 from omruntime.auth import Auth
 from omruntime.errors import ResultExpired, StoreUnavailable, UnknownTask
 from omruntime.ledger import FINAL, LOST, RETRY, Claim, End
@@ -44,7 +44,7 @@ class Attempts:
         delivery = self._take(slot)
         if delivery is None or slot.process is None:
             return
-        logs = slot.process.output.take()
+        logs = slot.process.output.take(data["unread"])
         state = data["status"]
         if state == "FAILURE" and data["retryable"] and delivery.may_retry_failure():
             state = RETRY
@@ -99,7 +99,7 @@ class Attempts:
         succeeded = won and end.state == "SUCCESS"
         if effects:
             staged = [Effect(key, settled, tuple(replaces)) for key, settled, replaces in effects]
-            store.commit([(settle_group if succeeded else discard_group)(staged)])
+            self._commit(store, (settle_group if succeeded else discard_group)(staged))
         if not (won and end.state in FINAL):
             # What the outcome shares with the arguments is needed by the next attempt.
             store.delete_blobs(set(blobs) - _argument_blobs(delivery))
@@ -113,12 +113,26 @@ class Attempts:
             delivery.attempt += 1
             self._dispatcher.later(delivery.header.retry_delay if end.state == RETRY else 0.0, delivery)
 
+    def _commit(self, store: Store, group: Group) -> None:
+        """Write a group, however long the store takes to come back."""
+        while True:
+            try:
+                store.commit([group])
+            except StoreUnavailable:
+                time.sleep(_STORE_PAUSE)
+            else:
+                return
+
     def read_ledger(self, delivery: Delivery) -> None:
         """Go by what somebody else has recorded: their outcome, or the attempt that is open now."""
         try:
             state = delivery.site.ledger.state(delivery.task)
         except (UnknownTask, ResultExpired):
             self._dispatcher.settle(delivery, b"")
+            return
+        except StoreUnavailable:
+            # Whether something is open still a claim finds out, when the store is back.
+            self._dispatcher.later(_STORE_PAUSE, delivery)
             return
         if state.end is not None:
             _drop_arguments(delivery, state.end)

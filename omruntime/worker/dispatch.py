@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from omruntime.abc import Buffer, Group
 from omruntime.errors import RuntimeClosed, StoreUnavailable
-from omruntime.ledger import Claim, Refused
+from omruntime.ledger import Claim, Refused, new_nonce
 from omruntime.wire import CallHeader
 from omruntime.worker.delivery import Delivery, WorkQueue
 from omruntime.worker.keeper import Keeper
@@ -131,7 +130,7 @@ class Dispatcher:
 
     def new_claim(self, slot: Slot) -> Claim:
         """Return a fresh claim for a task that is to begin in the slot."""
-        return Claim(host=self._host, nonce=os.urandom(8).hex(), worker=slot.name, started=time.time())
+        return Claim(host=self._host, nonce=new_nonce(), worker=slot.name, started=time.time())
 
     def launch(self, slot: Slot, delivery: Delivery, attempt: int, claim: Claim) -> None:
         """Send a claimed delivery to the slot's runner; the slot's lock is held."""

@@ -52,12 +52,17 @@ class OutputPipe:
             del self._tail[:excess]
             self._dropped += excess
 
-    def take(self) -> str:
-        """Return what was printed since the last call, as text."""
-        self.drain()
-        if not self._head:
-            return ""
+    def take(self, unread: bool = True) -> str:
+        """Return what was printed since the last call, as text.
+
+        Args:
+            unread: False where it is known that nothing is left in the pipe.
+        """
+        if unread:
+            self.drain()
         with self._lock:
+            if not self._head:
+                return ""
             gap = f"\n[... {self._dropped} bytes left out ...]\n".encode() if self._dropped else b""
             text = bytes(self._head) + gap + bytes(self._tail)
             self._head.clear()

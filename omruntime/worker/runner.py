@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import socket
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -75,6 +78,8 @@ class Runner:
         self._open_omega = open_omega
         self._sites = Sites()
         self._omegas: dict[tuple[str, str], TaskOmega] = {}
+        # A task may point its standard output elsewhere: this one stays the pipe.
+        self._output = os.dup(1)
 
     def run(self) -> None:
         """Take tasks until there are no more."""
@@ -88,8 +93,16 @@ class Runner:
                 data, outcome = self._perform(message.data["attempt"], buffers)
                 self._link.task_ends()
                 _restore_streams()
+                data["unread"] = self._has_unread_output()
                 self._channel.send("outcome", data, [outcome])
         self._sites.close()
+        os.close(self._output)
+
+    def _has_unread_output(self) -> bool:
+        """Tell whether the host has yet to read what was printed: asked here, where no other thread wants the GIL."""
+        count = array.array("i", [0])
+        fcntl.ioctl(self._output, termios.FIONREAD, count)
+        return count[0] > 0
 
     def _perform(self, attempt: int, buffers: list[memoryview]) -> tuple[dict[str, Any], bytes]:
         """Run one task and return what to tell the host: the data of the message and the packed outcome."""
