@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from omruntime import Omega, OmegaRuntimeLocal
-from tests.worker.gates import Gate, echo, fails, held, shell
+from tests.worker.gates import Gate, echo, fails, held, reads, shell
 
 
 def deploy(om: Omega) -> Omega:
-    for script in (echo, held, fails, shell):
+    for script in (echo, held, fails, reads, shell):
         om.scripts.put(script, script.__name__)
     return om
 

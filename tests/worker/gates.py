@@ -10,7 +10,7 @@ from typing import Any
 
 from omruntime import AsyncResult, Omega, virtualobj
 
-__all__ = ["Gate", "alive", "echo", "eventually", "fails", "held", "run", "shell", "value"]
+__all__ = ["Gate", "alive", "echo", "eventually", "fails", "held", "reads", "run", "shell", "value"]
 
 PATIENCE = 30.0
 
@@ -85,6 +85,12 @@ def held(data: Any = None, started: str = "", goes_on: str = "") -> Any:
 @virtualobj
 def fails(data: Any = None) -> None:
     raise ValueError(data)
+
+
+@virtualobj
+def reads(data: Any = None) -> Any:
+    """Return what another task returned."""
+    return data.get(20)["result"]
 
 
 @virtualobj

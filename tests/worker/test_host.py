@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from sklearn.linear_model import LinearRegression
 
 from omruntime import Auth, Omega, OmegaRuntimeLocal
-from omruntime.abc import Call
+from omruntime.abc import Call, Space
 from omruntime.errors import (
     BackendUnavailable,
     RuntimeClosed,
@@ -27,6 +28,7 @@ from omruntime.local.backend import LocalBackend
 from omruntime.store import shared as shared_stores
 from omruntime.testing import capture_calls
 from omruntime.worker.host import Host
+from tests.ledger import made
 from tests.worker.gates import Gate, alive, eventually, run, value
 
 
@@ -355,3 +357,47 @@ def test_a_runner_that_cannot_start_is_told_with_its_output_and_nothing_stays(
     assert said in str(caught.value)
     assert descriptors() == before
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_fails_for_a_moment_stops_neither_clock_nor_worker(
+    om: Omega, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = run(om, "held", 1, **gate.arguments)
+    gate.wait_for_start()
+    (site,) = host_of(om).sites.all()
+    failures = []
+
+    def fails_once(task: str) -> Any:
+        monkeypatch.undo()
+        failures.append(task)
+        raise StoreUnavailable("for a moment")
+
+    monkeypatch.setattr(site.ledger, "state", fails_once)
+    # Somebody else ends the task, which the host has to find out by itself.
+    assert om.session.ledger.close_task(running.id, 1, made.end("REVOKED"))[1]
+    eventually(lambda: failures, "that the host looks")
+    with pytest.raises(TaskTimeout):
+        run(om, "shell", "import time; time.sleep(3600)", require={"timeout": 0.1}).get(60)
+    assert value(run(om, "echo", "next")) == "next"
+    om.close()
+
+
+def test_effects_are_made_current_however_long_the_store_takes(om: Omega, monkeypatch: pytest.MonkeyPatch) -> None:
+    om.models.put(LinearRegression(), "line")
+    host_of(om)
+    assert value(run(om, "echo", 1)) == 1
+    (site,) = host_of(om).sites.all()
+    commit, failures = site.store.commit, list[int]()
+
+    def fails_twice(groups: Any) -> Any:
+        if groups[0].space is Space.OBJECTS and len(failures) < 2:
+            failures.append(1)
+            raise StoreUnavailable("for a moment")
+        return commit(groups)
+
+    monkeypatch.setattr(site.store, "commit", fails_twice)
+    fitted = om.runtime.model("line").fit([[1.0], [2.0]], [1.0, 2.0])
+    assert fitted.get(60).name == "line"
+    assert len(failures) == 2
+    assert om.models.get("line").predict([[3.0]]) == pytest.approx([3.0])
+    assert value(run(om, "echo", "next")) == "next"
