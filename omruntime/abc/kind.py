@@ -24,18 +24,6 @@ class Stored:
     """What a user sees in ``Metadata.attributes``."""
 
 
-class BlobWriter(Protocol):
-    """Where a kind writes the content of an object."""
-
-    def write(self, chunks: Iterable[Buffer], *, pickled: bool = False) -> str:
-        """Write a content-addressed blob and return its name.
-
-        Args:
-            chunks: the content, streamed.
-            pickled: the content is executable when loaded: it is signed, and refused on load when altered.
-        """
-
-
 class BlobReader(Protocol):
     """Where a kind reads the content of an object."""
 
@@ -53,6 +41,18 @@ class BlobReader(Protocol):
 
     def open(self, name: str) -> BinaryIO:
         """Open a blob as a seekable stream."""
+
+
+class BlobWriter(BlobReader, Protocol):
+    """Where a kind writes the content of an object, and reads what is there when it appends."""
+
+    def write(self, chunks: Iterable[Buffer], *, pickled: bool = False) -> str:
+        """Write a content-addressed blob and return its name.
+
+        Args:
+            chunks: the content, streamed.
+            pickled: the content is executable when loaded: it is signed, and refused on load when altered.
+        """
 
 
 class Kind(ABC):

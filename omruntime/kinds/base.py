@@ -1,30 +1,13 @@
-"""What the built-in kinds share: libraries imported when they are needed, and blobs that run code when loaded."""
+"""What the built-in kinds share: libraries imported when they are needed, and options that nobody takes."""
 
 from __future__ import annotations
 
 import importlib
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from omruntime.abc.kind import BlobReader, BlobWriter
-from omruntime.abc.store import Buffer
 from omruntime.errors import MissingExtra
 
-__all__ = ["CheckedReader", "checked", "need", "no_options"]
-
-
-@runtime_checkable
-class CheckedReader(BlobReader, Protocol):
-    """A reader that can be told to hand out signed content only, whatever the record says of it."""
-
-    def read(self, name: str, *, pickled: bool = False) -> Buffer:
-        """Return a whole blob; with ``pickled`` it is refused unless it is signed."""
-
-
-def checked(blobs: BlobReader | BlobWriter) -> CheckedReader:
-    """Return the same blobs, for reading what runs code when it is loaded."""
-    if not isinstance(blobs, CheckedReader):
-        raise TypeError(f"{type(blobs).__name__} cannot check signatures, so nothing pickled is read from it")
-    return blobs
+__all__ = ["need", "no_options"]
 
 
 def need(module: str, extra: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from omruntime.abc.kind import BlobReader, BlobWriter, Kind, Stored
 from omruntime.errors import SerializationError
 from omruntime.kinds.arrow import read_part, write_part
-from omruntime.kinds.base import checked, need, no_options
+from omruntime.kinds.base import need, no_options
 from omruntime.kinds.labels import NoFit, encode_labels, labels_of, shown
 from omruntime.kinds.parts import Part, merged
 from omruntime.kinds.pickles import load_pickle, write_pickle
@@ -145,8 +145,7 @@ def _write(frame: pd.DataFrame, name: str, writer: BlobWriter) -> dict[str, Any]
 
 
 def _join(parts: list[Part], width: int, name: str, writer: BlobWriter) -> Part:
-    reader = checked(writer)
-    return _write(_together([_read(each, width, reader, None, None) for each in parts], parts), name, writer)
+    return _write(_together([_read(each, width, writer, None, None) for each in parts], parts), name, writer)
 
 
 def _load(

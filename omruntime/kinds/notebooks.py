@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from omruntime.abc.kind import BlobReader, BlobWriter, Kind, Stored
 from omruntime.errors import SerializationError
-from omruntime.kinds.base import checked, need, no_options
+from omruntime.kinds.base import need, no_options
 
 __all__ = ["JupyterNotebook", "notebook_of"]
 
@@ -56,7 +56,7 @@ class JupyterNotebook(Kind):
         """Load the notebook as a node."""
         no_options(self.name, options)
         nbformat = need("nbformat", "jobs")
-        text = bytes(checked(reader).read(stored.detail["blob"], pickled=True)).decode()
+        text = bytes(reader.read(stored.detail["blob"], pickled=True)).decode()
         return nbformat.reads(text, as_version=4)
 
 

@@ -13,7 +13,7 @@ import platformdirs
 
 from omruntime.abc.kind import BlobReader, BlobWriter, Kind, Stored
 from omruntime.errors import StoreUnavailable
-from omruntime.kinds.base import checked, no_options
+from omruntime.kinds.base import no_options
 from omruntime.kinds.builder import build_wheel
 from omruntime.kinds.wheels import check_requirements, read_wheel
 
@@ -65,7 +65,7 @@ class PythonPackage(Kind):
     def load(self, stored: Stored, reader: BlobReader, **options: Any) -> Path:
         """Return the path of the wheel in this user's cache; nothing of it is imported."""
         no_options(self.name, options)
-        content = bytes(checked(reader).read(stored.detail["blob"], pickled=True))
+        content = bytes(reader.read(stored.detail["blob"], pickled=True))
         return _cached(content, Path(stored.detail["wheel"]).name)
 
 

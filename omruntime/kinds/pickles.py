@@ -10,7 +10,7 @@ from typing import IO, Any, ClassVar
 
 from omruntime.abc.kind import BlobReader, BlobWriter, Kind, Stored
 from omruntime.errors import SerializationError, VersionMismatch
-from omruntime.kinds.base import checked, no_options
+from omruntime.kinds.base import no_options
 
 __all__ = ["PythonPickle", "SklearnEstimator", "load_pickle", "write_pickle"]
 
@@ -62,7 +62,7 @@ def load_pickle(blob: str, reader: BlobReader) -> Any:
         SignatureError: it is unsigned, altered, or signed with a key that is not ours.
         SerializationError: something that it refers to is not there.
     """
-    data = checked(reader).read(blob, pickled=True)
+    data = reader.read(blob, pickled=True)
     try:
         return pickle.loads(data)
     except (ImportError, AttributeError) as exc:

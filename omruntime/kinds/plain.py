@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from omruntime.abc.kind import BlobReader, BlobWriter, Kind, Stored
-from omruntime.kinds.base import checked, no_options
+from omruntime.kinds.base import no_options
 from omruntime.kinds.parts import Part, merged
 
 __all__ = ["PythonData", "is_plain"]
@@ -83,8 +83,7 @@ def _write(obj: Any, writer: BlobWriter) -> Part:
     return {"blob": writer.write([_encoded(obj)]), "codec": codec, "rows": rows, "level": 0}
 
 
-def _together(parts: list[Part], blobs: BlobReader | BlobWriter) -> Any:
-    reader = checked(blobs)
+def _together(parts: list[Part], reader: BlobReader) -> Any:
     values = [_decoded(reader.read(part["blob"]), part["codec"]) for part in parts]
     return values[0] if len(values) == 1 else [each for part in values for each in part]
 
