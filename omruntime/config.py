@@ -31,8 +31,16 @@ def _from_file(name: str) -> str | None:
         for filename, path in (("omruntime.toml", ()), ("pyproject.toml", ("tool", "omruntime"))):
             table = _table(directory / filename, path)
             if name in table:
-                return str(table[name])
+                return _anchored(str(table[name]), directory)
     return None
+
+
+def _anchored(url: str, directory: Path) -> str:
+    """Take the relative path of a SQLite URL from the file's place, so that it means the same from below it."""
+    scheme, separator, path = url.partition(":///")
+    if scheme != "sqlite" or not separator or path.startswith(("/", "~")):
+        return url
+    return f"{scheme}:///{directory / path}"
 
 
 def _table(file: Path, path: tuple[str, ...]) -> dict[str, Any]:

@@ -20,12 +20,16 @@ class Engine:
     """The backend of a runtime, with those who own it.
 
     Args:
+        kind: class of the backend.
         opener: opens the backend with the keys.
         auth: the runtime's keys, None for the configured ones.
         address: URL of the engine without credentials.
     """
 
-    def __init__(self, opener: Callable[[Auth], Backend], auth: Auth | None, address: str) -> None:
+    def __init__(
+        self, kind: type[Backend], opener: Callable[[Auth], Backend], auth: Auth | None, address: str
+    ) -> None:
+        self._kind = kind
         self._opener = opener
         self._auth = auth
         self._lock = threading.RLock()
@@ -75,16 +79,16 @@ class Engine:
         return self._backend is not None and not self.closed
 
     def need(self, capability: Capability, what: str) -> None:
-        """Refuse what the engine cannot do.
+        """Refuse what the engine cannot do, or where it is not open, what no engine of its kind can.
 
         Raises:
             UnsupportedCapability: it cannot.
         """
-        backend = self.backend
-        if capability not in backend.capabilities:
+        able = self._backend.capabilities if self._backend is not None else self._kind.capabilities
+        if capability not in able:
             raise UnsupportedCapability(
                 f"{what} needs the capability {capability.name} ({capability.value}), which the engine "
-                f"{backend.name!r} does not have; nothing was submitted",
+                f"{self._kind.name!r} does not have; nothing was submitted",
                 capability=capability.name,
             )
 

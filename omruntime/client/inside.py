@@ -53,6 +53,7 @@ def open_inside(site: Site, bucket: str, auth: Auth, link: HostLink) -> Omega:
     session = Session(site.store.url, None, auth, opened=site.store)
     runtime = object.__new__(RuntimeInside)
     runtime._om = None
-    runtime.engine = Engine(lambda keys: _LinkBackend(link), auth, link.address)
+    runtime.engine = Engine(_LinkBackend, lambda keys: _LinkBackend(link), auth, link.address)
+    runtime.engine.connect()
     session.adopt(runtime)
     return Omega.of_session(session, bucket)

@@ -103,7 +103,10 @@ class OmegaRuntime:
         slots = _slots(workers) if workers is not None else None
         self._om: Omega | None = None
         self.engine = Engine(
-            lambda keys: backend.open(address, workers=slots, env=env, auth=keys, **options), auth, mask(address)
+            backend,
+            lambda keys: backend.open(address, workers=slots, env=env, auth=keys, **options),
+            auth,
+            mask(address),
         )
 
     @classmethod

@@ -51,9 +51,9 @@ def submit(runtime: OmegaRuntime, kind: str, name: str, action: str, request: di
     om, engine = runtime.om, runtime.engine
     wanted = _requirements(runtime, kind, name)
     label = wanted.label or DEFAULT_LABEL
+    backend = engine.backend
     if wanted.timeout is not None:
         engine.need(Capability.TIME_LIMIT, f"require(timeout={wanted.timeout})")
-    backend = engine.backend
     if wanted.on_missing == "error":
         _check_label(label, runtime)
     store, task = om.store, new_id()

@@ -6,10 +6,10 @@ Whoever takes the delivery out of its slot, under the slot's lock, is the one wh
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from omruntime.abc import Group, Space, Store
+from omruntime.abc import Space, Store
 from omruntime.auth import Auth
 from omruntime.errors import ResultExpired, StoreUnavailable, UnknownTask
 from omruntime.ledger import FINAL, LOST, RETRY, Claim, End
@@ -24,6 +24,7 @@ from omruntime.worker.slot import Slot
 
 __all__ = ["Attempts"]
 
+Answer = TypeVar("Answer")
 _STORE_PAUSE = 0.2
 
 
@@ -84,11 +85,20 @@ class Attempts:
         return (not lost_end or self._insist(delivery, end)), not lost_claim
 
     def _insist(self, delivery: Delivery, end: End) -> bool:
-        """Write an end, however long the store takes to come back: an outcome is never dropped for its absence."""
+        return self._patiently(lambda: delivery.site.ledger.end(delivery.task, delivery.attempt, end))
+
+    def _patiently(self, write: Callable[[], Answer]) -> Answer:
+        """Write, however long the store takes to come back: an outcome is never dropped for its absence.
+
+        Raises:
+            StoreUnavailable: it is not there, and the host is closed without waiting.
+        """
         while True:
             try:
-                return delivery.site.ledger.end(delivery.task, delivery.attempt, end)
+                return write()
             except StoreUnavailable:
+                if self._dispatcher.abandoned:
+                    raise
                 time.sleep(_STORE_PAUSE)
 
     def _after(
@@ -99,10 +109,11 @@ class Attempts:
         succeeded = won and end.state == "SUCCESS"
         if effects:
             staged = [Effect(key, settled, tuple(replaces)) for key, settled, replaces in effects]
-            self._commit(store, (settle_group if succeeded else discard_group)(staged))
+            group = (settle_group if succeeded else discard_group)(staged)
+            self._patiently(lambda: store.commit([group]))
         if not (won and end.state in FINAL):
             # What the outcome shares with the arguments is needed by the next attempt.
-            store.delete_blobs(set(blobs) - _argument_blobs(delivery))
+            _delete(store, set(blobs) - _argument_blobs(delivery))
         if not won:
             self.read_ledger(delivery)
         elif end.state in FINAL:
@@ -112,16 +123,6 @@ class Attempts:
         else:
             delivery.attempt += 1
             self._dispatcher.later(delivery.header.retry_delay if end.state == RETRY else 0.0, delivery)
-
-    def _commit(self, store: Store, group: Group) -> None:
-        """Write a group, however long the store takes to come back."""
-        while True:
-            try:
-                store.commit([group])
-            except StoreUnavailable:
-                time.sleep(_STORE_PAUSE)
-            else:
-                return
 
     def read_ledger(self, delivery: Delivery) -> None:
         """Go by what somebody else has recorded: their outcome, or the attempt that is open now."""
@@ -237,10 +238,19 @@ class Attempts:
                 self._revoke(delivery, f"was revoked: its runtime was closed, and had no worker of label {label!r}")
                 self.read_ledger(delivery)
 
+    def take_back(self, delivery: Delivery, slots: Sequence[Slot]) -> None:
+        """Undo a submission that was interrupted half-way, so that nothing is left that looks like a task."""
+        self._revoke(delivery, "was interrupted while it was submitted")
+        self.cancelled(delivery.task, slots)
+
     def _revoke(self, delivery: Delivery, why: str) -> None:
         self._dispatcher.unqueue(delivery.task)
         end = endings.revoked(delivery, self._auth, why)
-        delivery.site.ledger.close_task(delivery.task, delivery.attempt, end)
+        try:
+            delivery.site.ledger.close_task(delivery.task, delivery.attempt, end)
+        except (StoreUnavailable, UnknownTask, ResultExpired):
+            # Without its store the task ends with the lease of this host; without a record there is nothing to end.
+            return
 
     def _take(self, slot: Slot) -> Delivery | None:
         with slot.lock:
@@ -254,6 +264,12 @@ def _argument_blobs(delivery: Delivery) -> set[str]:
 
 def _drop_arguments(delivery: Delivery, end: End) -> None:
     """Delete the arguments of a task that has ended, but for what its outcome shares with them."""
-    names = _argument_blobs(delivery) - set(end.blobs)
-    if names:
-        delivery.site.store.delete_blobs(names)
+    _delete(delivery.site.store, _argument_blobs(delivery) - set(end.blobs))
+
+
+def _delete(store: Store, blobs: set[str]) -> None:
+    try:
+        store.delete_blobs(blobs)
+    except StoreUnavailable:
+        # They are litter, which a steward clears away.
+        return

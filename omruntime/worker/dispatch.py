@@ -44,6 +44,8 @@ class Dispatcher:
         self._open: dict[str, list[Delivery]] = {}
         self._spent: list[Delivery] = []
         self.closed = False
+        self.abandoned = False
+        """Nobody waits any more for a store that is not there."""
         self.attempts: Attempts
 
     # -- in ------------------------------------------------------------------------------------------------------
@@ -194,6 +196,11 @@ class Dispatcher:
                 self._open.pop(delivery.task, None)
             if not self._open:
                 self._settled.notify_all()
+
+    def refuse_open(self, error: Exception) -> None:
+        """Fail the futures of all deliveries that are not settled."""
+        for delivery in self.open_deliveries():
+            self.refuse(delivery, error)
 
     def spent(self, delivery: Delivery) -> None:
         """Note that a delivery's request is not needed any more; requests are deleted when a slot has time."""

@@ -130,6 +130,7 @@ class Host:
         try:
             self._dispatcher.dispatch(delivery, request)
         except BaseException as exc:
+            self._attempts.take_back(delivery, self.slots)
             self._dispatcher.refuse(delivery, exc)
             raise
         return delivery.future
@@ -255,6 +256,7 @@ class Host:
 
     def _free(self, wait: bool) -> None:
         if not wait:
+            self._dispatcher.abandoned = True
             self._attempts.revoke_all(self.slots)
         self._dispatcher.clear_spent()
         for slot in self.slots:
@@ -264,5 +266,6 @@ class Host:
         self._stewarding.stop()
         self._keeper.stop()
         self._pump.close()
+        self._dispatcher.refuse_open(StoreUnavailable("the host was closed, and the store could not be told"))
         self.sites.close()
         remove_scratch(self._scratch)

@@ -20,15 +20,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "project"
 
 
-def test_each_place_comes_before_the_next(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_place_comes_before_the_next_and_paths_are_from_the_files_place(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert runtime_url() == "local://"
     assert store_url().startswith("sqlite:////")
     (project / "pyproject.toml").write_text('[tool.omruntime]\nstore = "sqlite:///py"\nruntime = "dask://py"')
-    assert (store_url(), runtime_url()) == ("sqlite:///py", "dask://py")
+    assert (store_url(), runtime_url()) == (f"sqlite:///{project}/py", "dask://py")
     (project / "omruntime.toml").write_text('store = "sqlite:///own"')
-    assert (store_url(), runtime_url()) == ("sqlite:///own", "dask://py")
+    assert (store_url(), runtime_url()) == (f"sqlite:///{project}/own", "dask://py")
     (project / "inner" / "omruntime.toml").write_text('runtime = "ray://nearer"')
-    assert (store_url(), runtime_url()) == ("sqlite:///own", "ray://nearer")
+    assert (store_url(), runtime_url()) == (f"sqlite:///{project}/own", "ray://nearer")
     monkeypatch.setenv("OMRUNTIME_STORE", "sqlite:///env")
     monkeypatch.setenv("OMRUNTIME_RUNTIME", "dask://env")
     assert (store_url(), runtime_url()) == ("sqlite:///env", "dask://env")
