@@ -17,7 +17,7 @@ nox.options.sessions = ["lint", "types", "imports", "tests", "conformance", "doc
 # The tools of this environment, whatever else the shell has on its path.
 os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + os.environ.get("PATH", os.defpath)
 
-CODE = ("omruntime", "conformance/omruntime_conformance", "tests", "noxfile.py")
+CODE = ("omruntime", "conformance/omruntime_conformance", "tests", "benchmarks", "noxfile.py")
 NOT_PINNED = ("pip", "omruntime", "omruntime-conformance")
 
 

@@ -42,7 +42,7 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, complex):
         return same(left.real, right.real) and same(left.imag, right.imag)
     if isinstance(left, decimal.Decimal):
-        return left.as_tuple() == right.as_tuple()
+        return bool(left.as_tuple() == right.as_tuple())
     if isinstance(left, dt.datetime):
         return bool(left == right and str(left) == str(right))
     if isinstance(left, list | tuple):
