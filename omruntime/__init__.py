@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from omruntime.local.runtime import OmegaRuntimeLocal
     from omruntime.store import Metadata
     from omruntime.virtual import virtualobj
+
+if sys.platform == "win32":
+    raise ImportError("omruntime runs on Linux and macOS; on Windows install and run it inside WSL")
 
 __all__ = [
     "AsyncResult",

@@ -69,6 +69,10 @@ class Backend(ABC):
     """URL schemes that it opens."""
     capabilities: frozenset[Capability] = frozenset()
     """What it can do beyond what is required."""
+    address: str = ""
+    """The engine's address without credentials, recorded with each request: a steward sends again by it."""
+    lease: str = ""
+    """Id of the `Host` that this engine's work dies with, where it is not detached from its client."""
 
     @classmethod
     @abstractmethod
@@ -106,6 +110,10 @@ class Backend(ABC):
     @abstractmethod
     def close(self) -> None:
         """Free what `open` started or connected, and nothing else; a second call does nothing."""
+
+    def close_now(self) -> None:
+        """As `close`, but without waiting for open tasks, where they end with the engine: they end as REVOKED."""
+        self.close()
 
     def submit_many(self, calls: Sequence[Call]) -> list[Future[bytes]]:
         """Send many calls; worth overriding where the engine takes them in one message."""

@@ -117,6 +117,9 @@ def _message(exc: BaseException) -> str:
 def _show(exc: BaseException) -> None:
     if isinstance(exc, TaskFailed) and (text := remote_traceback(exc.error)):
         click.echo(text, err=True)
+    if isinstance(exc, click.exceptions.NoArgsIsHelpError):
+        click.echo(_message(exc), err=True)
+        return
     if isinstance(exc, click.UsageError) and exc.ctx is not None:
         click.echo(exc.ctx.get_usage(), err=True)
     label = click.style("error:", fg="red", bold=True) if sys.stderr.isatty() else "error:"

@@ -31,13 +31,11 @@ _DAY = 24 * 3600.0
     "--expire",
     metavar="DAYS",
     type=click.FloatRange(min=0),
-    default=7.0,
-    show_default=True,
-    help="Age at which records and values of tasks that are over go.",
+    help="Age at which records and values of tasks that are over go; default OMRUNTIME_EXPIRE_DAYS, or 7.",
 )
 @common
 @pass_settings
-def steward(settings: Settings, once: bool, interval: float, expire: float) -> None:
+def steward(settings: Settings, once: bool, interval: float, expire: float | None) -> None:
     """End what is lost, expire old records, sweep litter; any number of stewards may work on one store.
 
     A worker on another machine counts as lost when its lease has not been renewed while this steward was watching, so
@@ -46,10 +44,10 @@ def steward(settings: Settings, once: bool, interval: float, expire: float) -> N
     with settings.opened() as om:
         if not (once or settings.json):
             click.echo(f"looking after {om.store.url} every {interval:g} s; Ctrl-C ends it", err=True)
-        _look_after(settings, om, None if once else interval, expire * _DAY)
+        _look_after(settings, om, None if once else interval, expire * _DAY if expire is not None else None)
 
 
-def _look_after(settings: Settings, om: Omega, interval: float | None, expire: float) -> None:
+def _look_after(settings: Settings, om: Omega, interval: float | None, expire: float | None) -> None:
     from omruntime.ledger import Report
     from omruntime.worker.stewarding import Caretaker
 

@@ -88,7 +88,7 @@ class Engine:
         if capability not in able:
             raise UnsupportedCapability(
                 f"{what} needs the capability {capability.name} ({capability.value}), which the engine "
-                f"{self._kind.name!r} does not have; nothing was submitted",
+                f"{self.address.partition(':')[0] or self._kind.name!r} does not have",
                 capability=capability.name,
             )
 
@@ -121,11 +121,10 @@ class Engine:
             backend = self._backend if self._pid == os.getpid() else None
             self.closed = True
         if backend is not None:
-            stop = getattr(backend, "close_now", None)
-            if wait or stop is None:
+            if wait:
                 backend.close()
             else:
-                stop()
+                backend.close_now()
             # Until here a wait that was interrupted can be ended by another call.
             self._backend = None
         _open.discard(self)

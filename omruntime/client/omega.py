@@ -132,6 +132,7 @@ def _checked(runtime: object) -> OmegaRuntime | str:
     if isinstance(runtime, OmegaRuntime | str):
         return runtime
     raise TypeError(
-        f"om.runtime = {runtime!r}: a runtime is an OmegaRuntime or a URL, not a {type(runtime).__name__}; "
+        f"om.runtime = {runtime!r}: a runtime is an OmegaRuntime or a URL, "
+        f"not a value of type {type(runtime).__name__}; "
         "say OmegaRuntimeLocal(), or 'dask://host:8786'"
     )

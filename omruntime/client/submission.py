@@ -53,7 +53,9 @@ def submit(runtime: OmegaRuntime, kind: str, name: str, action: str, request: di
     label = wanted.label or DEFAULT_LABEL
     backend = engine.backend
     if wanted.timeout is not None:
-        engine.need(Capability.TIME_LIMIT, f"require(timeout={wanted.timeout})")
+        engine.need(
+            Capability.TIME_LIMIT, f"require(timeout={wanted.timeout}) was refused, and nothing submitted: it"
+        )
     if wanted.on_missing == "error":
         _check_label(label, runtime)
     store, task = om.store, new_id()
@@ -119,8 +121,8 @@ def _request(call: Call, header: CallHeader, backend: Any) -> Request:
         label=call.label,
         payload=[bytes(buffer) for buffer in call.payload],
         submitted=header.submitted,
-        engine=getattr(backend, "address", ""),
-        runtime=getattr(backend, "lease", ""),
+        engine=backend.address,
+        runtime=backend.lease,
         incarnation=backend.incarnation(),
         retries=header.retries,
         blobs=[part.blob for part in header.parts if part.blob],

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +22,7 @@ from omruntime.kinds.wheels import check_requirements, read_wheel
 __all__ = ["SCHEME", "PythonPackage", "package_path"]
 
 SCHEME = "pkg://"
+_CACHED_SECONDS = 30 * 24 * 3600.0
 
 
 def package_path(given: str) -> Path:
@@ -78,11 +81,20 @@ def _cached(content: bytes, file_name: str) -> Path:
             draft = wheel.with_name(f".{os.getpid()}-{secrets.token_hex(4)}")
             draft.write_bytes(content)
             draft.replace(wheel)
+            _forget_old(wheel.parent.parent)
+        os.utime(wheel.parent)
     except OSError as exc:
         raise StoreUnavailable(
             f"cannot write the wheel to {wheel}: {exc.strerror}; set XDG_CACHE_HOME to a writable directory"
         ) from exc
     return wheel
+
+
+def _forget_old(cache: Path) -> None:
+    """Remove the wheels that nobody has asked for in a long time; they are in their store still."""
+    for entry in cache.iterdir():
+        if time.time() - entry.stat().st_mtime > _CACHED_SECONDS:
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _same(wheel: Path, digest: str) -> bool:

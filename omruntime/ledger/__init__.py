@@ -3,10 +3,10 @@
 from omruntime.ledger.facts import FINAL, LOST, RETRY, Claim, End, Request, new_id, new_nonce
 from omruntime.ledger.lease import LeaseHolder, LeaseWatch, lease_period
 from omruntime.ledger.ledger import Granted, Ledger, Refused, TaskState, task_blob_prefix
-from omruntime.ledger.steward import DEFAULT_EXPIRY, Report, Steward, lost_budget, lost_end
+from omruntime.ledger.steward import EXPIRY_VARIABLE, Report, Steward, default_expiry, lost_budget, lost_end
 
 __all__ = [
-    "DEFAULT_EXPIRY",
+    "EXPIRY_VARIABLE",
     "FINAL",
     "LOST",
     "RETRY",
@@ -21,6 +21,7 @@ __all__ = [
     "Request",
     "Steward",
     "TaskState",
+    "default_expiry",
     "lease_period",
     "lost_budget",
     "lost_end",

@@ -6,6 +6,7 @@ Any number of stewards may work on one store: every act of theirs is an insert t
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -27,10 +28,17 @@ from omruntime.ledger.facts import (
 from omruntime.ledger.lease import LeaseWatch
 from omruntime.ledger.ledger import Ledger, TaskState
 
-__all__ = ["DEFAULT_EXPIRY", "LostVerdict", "Report", "Steward", "lost_budget"]
+__all__ = ["EXPIRY_VARIABLE", "LostVerdict", "Report", "Steward", "default_expiry", "lost_budget", "lost_end"]
 
-DEFAULT_EXPIRY = 7 * 24 * 3600.0
-"""Seconds that the record of a task is kept after its end."""
+EXPIRY_VARIABLE = "OMRUNTIME_EXPIRE_DAYS"
+_DEFAULT_DAYS = 7.0
+
+
+def default_expiry() -> float:
+    """Return the seconds that the record of a task is kept after its end: ``OMRUNTIME_EXPIRE_DAYS``, or 7 days."""
+    return float(os.environ.get(EXPIRY_VARIABLE) or _DEFAULT_DAYS) * 24 * 3600
+
+
 LOST_ATTEMPTS = 3
 
 LostVerdict = Callable[[str, int, Request, Claim | None, str], End]
@@ -175,7 +183,7 @@ class Steward:
                 rows = self._ledger.store.scan(Space.LEDGER, lease_prefix(host))
                 self._ledger.store.commit([Group(Space.LEDGER, deletes=[key for key, _ in rows])])
 
-    def expire(self, older_than: float = DEFAULT_EXPIRY, now: Callable[[], float] = time.time) -> int:
+    def expire(self, older_than: float, now: Callable[[], float] = time.time) -> int:
         """Delete the records and values of tasks that ended more than ``older_than`` seconds ago.
 
         The first claim of each stays as its tombstone, so that an expired id is told from one never issued.

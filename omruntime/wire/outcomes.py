@@ -7,7 +7,7 @@ from typing import Any
 
 from omruntime.abc import Buffer, Store
 from omruntime.auth import Auth
-from omruntime.errors import SignatureError
+from omruntime.errors import OmegaRuntimeError, SerializationError, SignatureError
 from omruntime.wire.codec import encode_value
 from omruntime.wire.envelope import (
     PYTHON,
@@ -74,11 +74,25 @@ def _outcome(
     return pack_envelope([seal(header, auth), *inline]), [part.blob for part in parts if part.blob]
 
 
+def _loaded(header: OutcomeHeader, inline: Sequence[Buffer], store: Store) -> Any:
+    try:
+        return unpack_value(header.parts, inline, store)
+    except (FileNotFoundError, OmegaRuntimeError):
+        raise
+    except Exception as exc:
+        # Loading runs the value's own code: whatever that raises.
+        raise SerializationError(
+            f"task {header.id} has succeeded, but its value cannot be loaded here: {type(exc).__name__}: {exc}; "
+            "install the package that its class comes from, or return plain values, arrays or frames"
+        ) from exc
+
+
 def read_outcome(packed: bytes, *, task: str, store: Store, auth: Auth) -> tuple[str, Any]:
     """Check a packed outcome and return its status with a fresh copy of the value, or of the exception.
 
     Raises:
         SignatureError: it is unsigned, altered, not signed by a key of ours, or another task's.
+        SerializationError: the value is of a class that cannot be loaded here.
         FileNotFoundError: a part of the value is gone from the store.
     """
     envelope = unpack_envelope(packed)
@@ -86,6 +100,6 @@ def read_outcome(packed: bytes, *, task: str, store: Store, auth: Auth) -> tuple
     if header.id != task:
         raise SignatureError(f"the outcome that is filed under task {task} is that of task {header.id}")
     if header.status == "SUCCESS":
-        return header.status, unpack_value(header.parts, envelope[1:], store)
+        return header.status, _loaded(header, envelope[1:], store)
     buffers = unpack_buffers(header.parts, envelope[1:], store)
     return header.status, decode_exception(bytes(buffers[0]), task)

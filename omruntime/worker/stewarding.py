@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from omruntime.abc import Call
 from omruntime.auth import Auth
 from omruntime.errors import ResultExpired, UnknownTask
-from omruntime.ledger import DEFAULT_EXPIRY, Ledger, Report, Steward
+from omruntime.ledger import Ledger, Report, Steward, default_expiry
 from omruntime.store import Swept, sweep
 from omruntime.worker.endings import VerdictMaker
 
@@ -42,7 +42,7 @@ class Caretaker:
         own: id of the host in this process, whose tasks it looks after itself.
         engine: address of the engine that ``resend`` sends to.
         resend: sends a call again.
-        expiry: seconds that records are kept after their end.
+        expiry: seconds that records are kept after their end; default ``OMRUNTIME_EXPIRE_DAYS``, or 7 days.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class Caretaker:
         own: str = "",
         engine: str = "",
         resend: Callable[[Call], object] | None = None,
-        expiry: float = DEFAULT_EXPIRY,
+        expiry: float | None = None,
     ) -> None:
         self._ledger = ledger
-        self._expiry = expiry
+        self._expiry = default_expiry() if expiry is None else expiry
         self._steward = Steward(ledger, VerdictMaker(ledger, auth), own=own, engine=engine, resend=resend)
         self._tidied: float | None = None
 
