@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ["call_virtualobj", "is_virtualobj", "names", "virtualobj"]
+__all__ = ["call_virtualobj", "is_virtualobj", "names", "requires", "virtualobj"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _MARK = "_omruntime_virtualobj"
@@ -42,6 +42,12 @@ def names(function: Callable[..., Any], keyword: str) -> bool:
     """Tell whether a function's signature accepts a keyword argument."""
     accepted = _accepted(function)
     return accepted is None or keyword in accepted
+
+
+def requires(function: Callable[..., Any], keyword: str) -> bool:
+    """Tell whether a function names a parameter that has no default."""
+    parameter = inspect.signature(function).parameters.get(keyword)
+    return parameter is not None and parameter.default is parameter.empty
 
 
 _known: weakref.WeakKeyDictionary[Callable[..., Any], frozenset[str] | None] = weakref.WeakKeyDictionary()

@@ -226,3 +226,17 @@ def exits_fail_that_task_only(ctx: Context) -> None:
     starts = ctx.log.starts()
     assert len(starts) == 4, "each of them runs exactly once"
     assert len({entry.pid for entry in starts}) == 1, "the worker was replaced"
+
+
+@rule("ERR-009")
+def value_of_a_foreign_class(ctx: Context) -> None:
+    """A value of a class that the client does not have is a success whose get() raises SerializationError, saying so."""  # noqa: E501
+    source = "class Report:\n    pass\n\n\ndef run(plain):\n    return 'plain' if plain else Report()\n"
+    ctx.om.scripts.put(ctx.package("reporting", {"__init__.py": source}), "reporting")
+    script = ctx.om.runtime.script("reporting")
+    handle = script.run(False)
+    error = ctx.fails(handle, SerializationError)
+    assert handle.status == "SUCCESS"
+    assert "reporting" in str(error), "it must say what is missing"
+    assert handle.id in str(error)
+    assert ctx.value(script.run(True)) == "plain"

@@ -254,3 +254,40 @@ def awaiting_leaves_the_loop_free(ctx: Context) -> None:
     with pytest.raises(Trouble, match="as it should"):
         asyncio.run(asyncio.wait_for(error(), ctx.wait.seconds))
     assert len(ctx.log.starts()) == 1, "cancelling the awaiter must leave the task alone"
+
+
+@virtualobj
+def _prints(data: int = 0) -> int:
+    import os
+    import sys
+
+    print("first line")  # noqa: T201
+    print("to stderr", file=sys.stderr)  # noqa: T201
+    os.write(1, b"past the interpreter\n")
+    for _ in range(data):
+        print("x" * 999)  # noqa: T201
+    print("last line")  # noqa: T201
+    return data
+
+
+@rule("RES-011")
+def output_is_kept_with_the_record(ctx: Context) -> None:
+    """What a task prints is kept with its record, bounded, and logs() shows it in any process."""
+    script = ctx.deploy(_prints)
+    small, large = script.run(), script.run(20_000)
+    assert (ctx.value(small), ctx.value(large)) == (0, 20_000)
+    assert sorted(small.logs().splitlines()) == ["first line", "last line", "past the interpreter", "to stderr"]
+    kept = large.logs()
+    assert kept.startswith("first line\n")
+    assert kept.endswith("last line\n")
+    assert "left out" in kept
+    assert len(kept) < 200_000, "an endless output must not fill the store"
+    reader = ctx.subprocess(
+        """
+        with Omega() as om:
+            answer(om.runtime.result(argv[0]).logs())
+        """,
+        small.id,
+    )
+    reader.exit()
+    assert reader.answer() == small.logs()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from omruntime.store import Record
-from omruntime.virtual import call_virtualobj, is_virtualobj, names
+from omruntime.virtual import call_virtualobj, is_virtualobj, names, requires
 from omruntime.worker.cache import ModelCache
 from omruntime.worker.context import Action, TaskContext
 from omruntime.worker.packages import import_top, package_path, unchanged_process, unpacked
@@ -60,13 +60,14 @@ def _run_function(
     if not is_virtualobj(function):
         raise TypeError(f"the script {name!r} is a {type(function).__name__}, neither a package nor a @virtualobj")
     standard = {
-        "data": args[0] if args else None,
         "args": args,
         "method": "run",
         "store": scripts,
         "tracking": None,
         "om": context.om,
     }
+    if args or requires(function, "data"):
+        standard["data"] = args[0] if args else None
     if names(function, "meta"):
         standard["meta"] = scripts.metadata(name)
     return call_virtualobj(function, **{**standard, **given, **kwargs})
