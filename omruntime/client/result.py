@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import warnings
 from collections.abc import Generator
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Any
 
 from omruntime.abc import Capability
 from omruntime.client.inspection import missing_label
-from omruntime.errors import (
-    NoSuchLabelWarning,
-    RemoteTraceback,
-    ResultExpired,
-    ResultTimeout,
-    TaskRevoked,
-)
-from omruntime.ledger import End, TaskState
+from omruntime.client.waiting import Waiting
+from omruntime.errors import NoSuchLabelWarning, RemoteTraceback, ResultExpired, TaskRevoked
+from omruntime.ledger import TaskState
 from omruntime.store import BINDER, Metadata, ObjectStore
-from omruntime.wire import failure, read_outcome
+from omruntime.wire import read_outcome
+from omruntime.worker.endings import end_of
 
 if TYPE_CHECKING:
     from omruntime.client.runtime import OmegaRuntime
     from omruntime.client.session import Session
 
 __all__ = ["AsyncResult"]
-
-_LABEL_PATIENCE = 1.0
 
 
 class AsyncResult:
@@ -48,10 +40,7 @@ class AsyncResult:
         self.id = id
         self._session = session
         self._runtime = runtime
-        self._live = pushed is not None
-        self._pushed: Future[bytes] = pushed if pushed is not None else Future()
-        self._watched = False
-        self._packed: bytes | None = None
+        self._waiting = Waiting(id, session, pushed)
         self._warned = False
 
     # -- state ---------------------------------------------------------------------------------------------------
@@ -74,7 +63,7 @@ class AsyncResult:
 
     def _state(self) -> TaskState:
         state = self._session.ledger.state(self.id)
-        if state.end is None and not self._live:
+        if state.end is None and not self._waiting.live:
             self._session.watcher.attend(self.id, state)
             state = self._session.ledger.state(self.id)
         return state
@@ -94,9 +83,8 @@ class AsyncResult:
     @property
     def result(self) -> Any:
         """The value, or the exception, of a task that is over; None before; never blocks."""
-        if not self.ready():
-            return None
-        return self._read(self._outcome_now())[1]
+        packed = self._waiting.read_off() if self.ready() else None
+        return self._read(packed)[1] if packed is not None else None
 
     @property
     def traceback(self) -> str | None:
@@ -124,59 +112,14 @@ class AsyncResult:
             UnsupportedCapability: a task waits for a task, and the engine cannot do that.
             Exception: the task's own exception, with its remote traceback as the cause.
         """
-        status, value = self._read(self._wait(timeout))
+        packed = self._waiting.known()
+        if packed is None:
+            self._check_waiting_is_allowed()
+            packed = self._waiting.wait(timeout, self._warn_of_missing_label)
+        status, value = self._read(packed)
         if status == "SUCCESS":
             return value
         raise value
-
-    def _wait(self, timeout: float | None) -> bytes:
-        if self._packed is not None or self._is_known_to_be_over():
-            return self._outcome_now()
-        self._check_waiting_is_allowed()
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if self._live and not self._watched:
-            try:
-                return self._arrived(self._pushed.result(_shorter(_LABEL_PATIENCE, timeout)), deadline)
-            except FutureTimeout:
-                self._check_deadline(deadline, timeout)
-                self._warn_of_missing_label()
-        waiting = self._watch()
-        try:
-            return self._arrived(
-                waiting.result(None if deadline is None else max(0.0, deadline - time.monotonic())), deadline
-            )
-        except FutureTimeout:
-            self._check_deadline(0.0, timeout)
-            raise
-
-    def _arrived(self, packed: bytes, deadline: float | None) -> bytes:
-        if packed:
-            self._packed = packed
-            return packed
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        self._go_by_the_ledger()
-        return self._arrived(self._watch().result(left), deadline)
-
-    def _is_known_to_be_over(self) -> bool:
-        """Tell, for a handle that nobody pushes to, whether the ledger has the outcome already."""
-        return not self._live and not self._pushed.done() and self.ready()
-
-    def _go_by_the_ledger(self) -> None:
-        """Expect nothing more from the engine: its part is over, or the task is not known to it."""
-        self._pushed, self._live, self._watched = Future(), False, False
-
-    def _watch(self) -> Future[bytes]:
-        if not self._watched:
-            self._watched = True
-            self._session.watcher.watch(self.id, self._pushed, live=self._live)
-        return self._pushed
-
-    def _check_deadline(self, deadline: float | None, timeout: float | None) -> None:
-        if deadline is not None and time.monotonic() >= deadline:
-            raise ResultTimeout(
-                f"task {self.id} is not over after {timeout} s (it is {self.status}); it goes on: "
-                "ask again, or stop it with cancel()"
-            )
 
     def _check_waiting_is_allowed(self) -> None:
         runtime = self._runtime or self._session.present_runtime
@@ -190,13 +133,6 @@ class AsyncResult:
         text = missing_label(self._session.ledger, self.id, self._runtime)
         if text:
             warnings.warn(text, NoSuchLabelWarning, stacklevel=4)
-
-    def _outcome_now(self) -> bytes:
-        if self._packed is None:
-            end = self._state().end
-            assert end is not None
-            self._packed = end.outcome
-        return self._packed
 
     def _read(self, packed: bytes) -> tuple[str, Any]:
         token = BINDER.set(self._bind)
@@ -218,8 +154,8 @@ class AsyncResult:
 
         def pass_on(done: Future[bytes]) -> None:
             if done.exception() is None and not done.result():
-                self._go_by_the_ledger()
-                self._watch().add_done_callback(pass_on)
+                self._waiting.go_by_the_ledger()
+                self._waiting.watch().add_done_callback(pass_on)
                 return
             if not answer.set_running_or_notify_cancel():
                 return
@@ -233,7 +169,7 @@ class AsyncResult:
                 else:
                     answer.set_exception(value)
 
-        self._watch().add_done_callback(pass_on)
+        self._waiting.watch().add_done_callback(pass_on)
         return answer
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -241,11 +177,11 @@ class AsyncResult:
 
     async def _awaited(self) -> Any:
         self._check_waiting_is_allowed()
-        packed = self._packed
+        packed = self._waiting.known()
         while not packed:
-            packed = await asyncio.shield(asyncio.wrap_future(self._watch()))
+            packed = await asyncio.shield(asyncio.wrap_future(self._waiting.watch()))
             if not packed:
-                self._go_by_the_ledger()
+                self._waiting.go_by_the_ledger()
         status, value = await asyncio.to_thread(self._read, packed)
         if status == "SUCCESS":
             return value
@@ -264,42 +200,21 @@ class AsyncResult:
             return False
         if state.claim is not None and self._runtime is not None:
             self._runtime.engine.need(Capability.CANCEL_RUNNING, "cancelling a running task")
-        before, won = self._session.ledger.close_task(self.id, state.attempt, self._revoked(state))
+        error = TaskRevoked(f"{state.name} (task {self.id}) was cancelled", task=self.id)
+        session = self._session
+        end = end_of(self.id, state, error, session.store, session.auth, status="REVOKED")
+        before, won = session.ledger.close_task(self.id, state.attempt, end)
         if won and self._runtime is not None and self._runtime.engine.is_open:
             self._runtime.engine.backend.cancel(self.id)
         return won and before.end is None
 
     revoke = cancel
 
-    def _revoked(self, state: TaskState) -> End:
-        error = TaskRevoked(f"{state.name} (task {self.id}) was cancelled", task=self.id)
-        outcome, blobs = failure(
-            error,
-            task=self.id,
-            attempt=state.attempt,
-            store=self._session.store,
-            auth=self._session.auth,
-            status="REVOKED",
-            retryable=False,
-        )
-        claim, request = state.claim, state.request
-        return End(
-            state="REVOKED",
-            outcome=outcome,
-            name=state.name,
-            worker=claim.worker if claim is not None else "",
-            submitted=request.submitted if request is not None else 0.0,
-            started=claim.started if claim is not None else 0.0,
-            ended=time.time(),
-            blobs=blobs,
-        )
-
     def forget(self) -> bool:
         """Delete the record and the value of a task that is over; False while it is not."""
         done = self._session.ledger.forget(self.id)
         if done:
-            self._packed = None
-            self._go_by_the_ledger()
+            self._waiting.go_by_the_ledger()
         return done
 
     # -- identity ------------------------------------------------------------------------------------------------
@@ -315,10 +230,6 @@ class AsyncResult:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.id, self._session.store.url)
-
-
-def _shorter(seconds: float, timeout: float | None) -> float:
-    return seconds if timeout is None else min(seconds, max(0.0, timeout))
 
 
 def _restore(id: str, url: str) -> AsyncResult:

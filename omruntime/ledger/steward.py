@@ -16,7 +16,6 @@ from omruntime.errors import ResultExpired, UnknownTask
 from omruntime.ledger.facts import (
     FINAL,
     LOST,
-    Claim,
     End,
     Request,
     Sent,
@@ -41,8 +40,8 @@ def default_expiry() -> float:
 
 LOST_ATTEMPTS = 3
 
-LostVerdict = Callable[[str, int, Request, Claim | None, str], End]
-"""Makes the terminal end of a lost task: id, attempt, request, claim of the lost worker, what happened."""
+LostVerdict = Callable[[str, TaskState, str], End]
+"""Makes the terminal end of a lost task: its id, its state, what happened."""
 
 
 def lost_budget(retries: int | None) -> int:
@@ -124,13 +123,13 @@ class Steward:
             self._ledger.clear(task, request, state.end)
             return
         if request.runtime and self._is_gone(request.runtime, gone):
-            end = self._verdict(task, state.attempt, request, state.claim, "runtime ended")
+            end = self._verdict(task, state, "runtime ended")
             if self._ledger.close_task(task, state.attempt, end)[1]:
                 report.ended.append(task)
             return
         if state.claim is not None:
             if state.claim.host and self._is_gone(state.claim.host, gone):
-                self._lose(task, request, state.attempt, state.claim, report)
+                self._lose(task, request, state, report)
             return
         if self._owed(task, request, state):
             self._send(task, request, state.attempt, report)
@@ -140,8 +139,8 @@ class Steward:
             gone[host] = self._watch.gone(host)
         return gone[host]
 
-    def _lose(self, task: str, request: Request, attempt: int, claim: Claim, report: Report) -> None:
-        verdict = self._verdict(task, attempt, request, claim, "the worker's lease has run out")
+    def _lose(self, task: str, request: Request, state: TaskState, report: Report) -> None:
+        verdict, attempt = self._verdict(task, state, "the worker's lease has run out"), state.attempt
         final = attempt >= lost_budget(request.retries)
         end = verdict if final else lost_end(verdict)
         if not self._ledger.end(task, attempt, end):

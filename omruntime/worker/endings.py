@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 
+from omruntime.abc import Store
 from omruntime.auth import Auth
 from omruntime.errors import TaskRevoked, TaskTimeout, WorkerLost
-from omruntime.ledger import Claim, End, Ledger, Request
+from omruntime.ledger import End, Ledger, TaskState
 from omruntime.wire import failure
 from omruntime.worker.delivery import Delivery
 from omruntime.worker.process import Exit
 
-__all__ = ["LAST_LINES", "VerdictMaker", "ended", "lost", "revoked", "timed_out"]
+__all__ = ["LAST_LINES", "VerdictMaker", "end_of", "ended", "lost", "revoked", "timed_out"]
 
 LAST_LINES = 20
 """Lines of a lost worker's output that the error carries."""
@@ -85,6 +86,26 @@ def revoked(delivery: Delivery, auth: Auth, why: str) -> End:
     return _failed(delivery, error, auth, "", "", "REVOKED")
 
 
+def end_of(
+    task: str, state: TaskState, error: Exception, store: Store, auth: Auth, *, status: str = "FAILURE"
+) -> End:
+    """Return the terminal end of a task that is known by its facts alone."""
+    outcome, blobs = failure(
+        error, task=task, attempt=state.attempt, store=store, auth=auth, status=status, retryable=False
+    )
+    claim, request = state.claim, state.request
+    return End(
+        state=status,
+        outcome=outcome,
+        name=state.name,
+        worker=claim.worker if claim is not None else "",
+        submitted=request.submitted if request is not None else 0.0,
+        started=claim.started if claim is not None else 0.0,
+        ended=time.time(),
+        blobs=blobs,
+    )
+
+
 class VerdictMaker:
     """Makes the terminal end of a task whose worker or runtime is gone."""
 
@@ -92,24 +113,13 @@ class VerdictMaker:
         self._ledger = ledger
         self._auth = auth
 
-    def __call__(self, task: str, attempt: int, request: Request, claim: Claim | None, why: str) -> End:
+    def __call__(self, task: str, state: TaskState, why: str) -> End:
         """Return the end; ``why`` says what was observed."""
+        claim, attempt = state.claim, state.attempt
         where = f"worker {claim.worker}, attempt {attempt}" if claim is not None and claim.worker else "never started"
         error = WorkerLost(
-            f"{why}: {request.name} (task {task}, {where}) was lost with the process that ran it; run it again",
+            f"{why}: {state.name} (task {task}, {where}) was lost with the process that ran it; run it again",
             task=task,
             attempt=attempt if claim is not None else None,
         )
-        outcome, blobs = failure(
-            error, task=task, attempt=attempt, store=self._ledger.store, auth=self._auth, retryable=False
-        )
-        return End(
-            state="FAILURE",
-            outcome=outcome,
-            name=request.name,
-            worker=claim.worker if claim is not None else "",
-            submitted=request.submitted,
-            started=claim.started if claim is not None else 0.0,
-            ended=time.time(),
-            blobs=blobs,
-        )
+        return end_of(task, state, error, self._ledger.store, self._auth)

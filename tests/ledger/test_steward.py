@@ -8,7 +8,17 @@ import pytest
 
 from omruntime.abc import Call, Store
 from omruntime.errors import ResultExpired, UnknownTask
-from omruntime.ledger import LOST, RETRY, Claim, Granted, LeaseWatch, Ledger, Report, Request, Steward, new_id
+from omruntime.ledger import (
+    LOST,
+    RETRY,
+    Granted,
+    LeaseWatch,
+    Ledger,
+    Report,
+    Steward,
+    TaskState,
+    new_id,
+)
 from omruntime.ledger.facts import End
 from tests.ledger.made import claim, end, keys, request, submitted
 
@@ -34,8 +44,8 @@ class World:
             watch=Dead(self.dead),
         )
 
-    def verdict(self, task: str, attempt: int, asked: Request, by: Claim | None, why: str) -> End:
-        return end("FAILURE", name=why, worker=by.worker if by is not None else "")
+    def verdict(self, task: str, state: TaskState, why: str) -> End:
+        return end("FAILURE", name=why, worker=state.claim.worker if state.claim is not None else "")
 
     def submit(self, task: str = "t", **given: object) -> str:
         return submitted(self.ledger, task, **{"engine": ENGINE, "incarnation": "life 1", **given})
