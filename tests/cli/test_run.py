@@ -101,7 +101,11 @@ def test_a_task_over_its_own_time_has_failed(store: str) -> None:
 
 
 def test_an_interrupt_ends_the_command_and_its_task(store: str) -> None:
-    command = [sys.executable, "-m", "omruntime", "run", "script", "echo", "-p", "wait=100"]
+    # A shell starts what runs in its background with this signal ignored, and children inherit that.
+    start = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import omruntime.cli as c; c.main()"
+    )
+    command = [sys.executable, "-c", start, "run", "script", "echo", "-p", "wait=100"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         task = _id(running.stderr.readline())

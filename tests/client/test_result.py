@@ -323,7 +323,9 @@ def test_a_store_that_is_removed_under_its_users_ends_in_errors_and_not_in_waiti
 # -- the client's own end ----------------------------------------------------------------------------------------
 
 CLIENT = """
-import os, sys
+import os, signal, sys
+# A shell starts what runs in its background with this signal ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from omruntime import Omega, OmegaRuntimeLocal
 from tests.worker.conftest import deploy
 om = deploy(Omega(sys.argv[1], OmegaRuntimeLocal(workers=1)))
