@@ -9,7 +9,7 @@ from omruntime.ledger import Ledger
 if TYPE_CHECKING:
     from omruntime.client.runtime import OmegaRuntime
 
-__all__ = ["missing_label"]
+__all__ = ["labels_there", "missing_label"]
 
 
 def missing_label(ledger: Ledger, task: str, runtime: OmegaRuntime) -> str:
@@ -17,12 +17,18 @@ def missing_label(ledger: Ledger, task: str, runtime: OmegaRuntime) -> str:
     state = ledger.states([task])[task]
     if isinstance(state, Exception) or state.request is None or state.claim is not None or state.end is not None:
         return ""
-    wanted = set(state.request.label.split(","))
-    known = runtime.labels()
-    if any(wanted <= set(labels) for labels in known.values()):
+    there = labels_there(state.request.label, runtime)
+    if there is None:
         return ""
-    there = sorted({each for labels in known.values() for each in labels})
     return (
         f"task {task} waits for a worker of label {state.request.label!r}, and there is none; "
-        f"labels there are: {', '.join(there) or 'none'}"
+        f"labels there are: {there}"
     )
+
+
+def labels_there(label: str, runtime: OmegaRuntime) -> str | None:
+    """Return the labels that there are, as text, when no worker has all of ``label``; None when one has."""
+    wanted, known = set(label.split(",")), runtime.labels()
+    if any(wanted <= set(labels) for labels in known.values()):
+        return None
+    return ", ".join(sorted({each for labels in known.values() for each in labels})) or "none"

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from omruntime.abc import Call, Capability
+from omruntime.client.inspection import labels_there
 from omruntime.client.requirements import Requirements, normal_label
 from omruntime.client.result import AsyncResult
 from omruntime.errors import NoSuchLabel
@@ -130,11 +131,8 @@ def _request(call: Call, header: CallHeader, backend: Any) -> Request:
 
 
 def _check_label(label: str, runtime: OmegaRuntime) -> None:
-    wanted = set(label.split(","))
-    known = runtime.labels()
-    if not any(wanted <= set(labels) for labels in known.values()):
-        there = sorted({each for labels in known.values() for each in labels})
+    there = labels_there(label, runtime)
+    if there is not None:
         raise NoSuchLabel(
-            f"no worker has the label {label!r}; there are: {', '.join(there) or 'none'}. "
-            "Start one that has it, or use on_missing='wait'"
+            f"no worker has the label {label!r}; there are: {there}. Start one that has it, or use on_missing='wait'"
         )

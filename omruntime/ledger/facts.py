@@ -44,6 +44,25 @@ FINAL = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 """Terminal ends: the first one is the task's outcome."""
 
 
+class _Nonces:
+    """A random beginning for each process, and a count: no call into the kernel for each nonce."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self._count = itertools.count()
+        self._beginning = os.urandom(8).hex()
+
+    def __call__(self) -> str:
+        return f"{self._beginning}-{next(self._count):x}"
+
+
+new_nonce = _Nonces()
+"""Returns a text that no other call returns, in any process."""
+os.register_at_fork(after_in_child=new_nonce.begin)
+
+
 class Request(msgspec.Struct, array_like=True, frozen=True):
     """A submitted task that has not ended."""
 
@@ -90,7 +109,7 @@ class End(msgspec.Struct, array_like=True, frozen=True):
     logs: str = ""
     blobs: list[str] = []
     """Blobs of the outcome, deleted when the record goes."""
-    nonce: str = msgspec.field(default_factory=lambda: new_nonce())
+    nonce: str = msgspec.field(default_factory=new_nonce)
     """Tells this writer's end from an equal one of somebody else."""
 
 
@@ -161,25 +180,6 @@ def lease_prefix(host: str) -> str:
 def lease_key(host: str, number: int) -> str:
     """Return the key of a host's lease number; keys sort as the numbers do."""
     return f"lease:{host}:{number:012x}"
-
-
-class _Nonces:
-    """A random beginning for each process, and a count: no call into the kernel for each nonce."""
-
-    def __init__(self) -> None:
-        self.begin()
-
-    def begin(self) -> None:
-        self._count = itertools.count()
-        self._beginning = os.urandom(8).hex()
-
-    def __call__(self) -> str:
-        return f"{self._beginning}-{next(self._count):x}"
-
-
-new_nonce: _Nonces = _Nonces()
-"""Returns a text that no other call returns, in any process."""
-os.register_at_fork(after_in_child=new_nonce.begin)
 
 
 def new_id() -> str:

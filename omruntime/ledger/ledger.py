@@ -59,11 +59,6 @@ class TaskState:
         """Readable name of the task."""
         return self.end.name if self.end is not None else self.request.name if self.request is not None else ""
 
-    @property
-    def live_claim(self) -> Claim | None:
-        """The claim of a running attempt."""
-        return self.claim if self.end is None else None
-
 
 def task_blob_prefix(task: str) -> str:
     """Return what the names of all blobs of a task begin with."""

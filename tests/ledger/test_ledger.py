@@ -35,7 +35,7 @@ def test_between_attempts_a_task_stays_started(ledger: Ledger, between: str) -> 
         assert ledger.end(task, attempt, end(between))
         assert status(ledger) == ("STARTED", attempt + 1)
     state = ledger.state(task)
-    assert (state.claim, state.live_claim, state.end) == (None, None, None)
+    assert (state.claim, state.end) == (None, None)
 
 
 def test_a_second_claim_is_refused_while_the_first_one_lives(ledger: Ledger) -> None:
@@ -43,8 +43,9 @@ def test_a_second_claim_is_refused_while_the_first_one_lives(ledger: Ledger) -> 
     ledger.claim(task, claim("h-1"))
     assert ledger.claim(task, claim("h-2")) == Refused(None)
     state = ledger.state(task)
-    assert state.live_claim is not None
-    assert state.live_claim.host == "h-1"
+    assert state.end is None
+    assert state.claim is not None
+    assert state.claim.host == "h-1"
 
 
 def test_a_claim_after_the_end_is_refused_with_the_end(ledger: Ledger) -> None:
@@ -110,8 +111,9 @@ def test_closing_a_running_task_tells_who_runs_it(ledger: Ledger) -> None:
     ledger.claim(task, claim("h-7"))
     before, won = ledger.close_task(task, 1, end("REVOKED"))
     assert won
-    assert before.live_claim is not None
-    assert before.live_claim.host == "h-7"
+    assert before.end is None
+    assert before.claim is not None
+    assert before.claim.host == "h-7"
     assert ledger.end(task, 1, end("SUCCESS")) is False
 
 
