@@ -23,6 +23,8 @@ if sys.platform == "win32":
 __all__ = [
     "AsyncResult",
     "Auth",
+    "CanvasResult",
+    "GroupResult",
     "Metadata",
     "Omega",
     "OmegaModelProxy",
@@ -36,6 +38,8 @@ __all__ = [
 _HOMES = {
     "AsyncResult": "omruntime.client.result",
     "Auth": "omruntime.auth",
+    "CanvasResult": "omruntime.client.canvas_results",
+    "GroupResult": "omruntime.client.canvas_results",
     "Metadata": "omruntime.store",
     "Omega": "omruntime.client.omega",
     "OmegaModelProxy": "omruntime.client.proxies",

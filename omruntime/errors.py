@@ -39,6 +39,7 @@ __all__ = [
     "BackendNotInstalled",
     "BackendUnavailable",
     "CanvasError",
+    "CanvasWarning",
     "InvalidName",
     "JobError",
     "MetadataConflict",
@@ -154,7 +155,15 @@ class WorkerLost(TaskError):
 
 
 class UpstreamFailed(TaskError):
-    """An earlier step of the canvas failed, so this step never ran."""
+    """An earlier step of the canvas failed, so this step never ran.
+
+    Attributes:
+        upstream: id of the step that failed.
+    """
+
+    def __init__(self, message: str, *, task: str | None = None, upstream: str = "") -> None:
+        super().__init__(message, task=task)
+        self.upstream = upstream
 
 
 class ResultTimeout(OmegaRuntimeError, TimeoutError):
@@ -171,6 +180,10 @@ class ResultExpired(OmegaRuntimeError, LookupError):
 
 class CanvasError(OmegaRuntimeError, ValueError):
     """A canvas was used in a way that has no meaning."""
+
+
+class CanvasWarning(UserWarning):
+    """The block of a canvas was left, and the canvas was not run."""
 
 
 class ObjectNotFound(OmegaRuntimeError, KeyError):

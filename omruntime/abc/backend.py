@@ -119,6 +119,15 @@ class Backend(ABC):
         """Send many calls; worth overriding where the engine takes them in one message."""
         return [self.submit(call) for call in calls]
 
+    def submit_canvas(self, id: str, calls: Sequence[Call]) -> Future[bytes] | None:
+        """Send the first steps of a canvas that is recorded; whoever ends a step sends what comes after it.
+
+        Returns:
+            A future of the whole canvas' outcome, where the engine can push that; None leaves it to the ledger.
+        """
+        self.submit_many(calls)
+        return None
+
     def cancel(self, id: str) -> bool:
         """Stop a queued or running call as soon as possible; True when the engine has taken the request.
 

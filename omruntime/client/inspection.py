@@ -17,13 +17,16 @@ def missing_label(ledger: Ledger, task: str, runtime: OmegaRuntime) -> str:
     state = ledger.states([task])[task]
     if isinstance(state, Exception) or state.request is None or state.claim is not None or state.end is not None:
         return ""
-    there = labels_there(state.request.label, runtime)
-    if there is None:
-        return ""
-    return (
-        f"task {task} waits for a worker of label {state.request.label!r}, and there is none; "
-        f"labels there are: {there}"
-    )
+    is_canvas = state.request.canvas == task
+    labels = ledger.labels_of_open_steps(task) if is_canvas else [state.request.label]
+    for label in labels:
+        there = labels_there(label, runtime)
+        if there is not None:
+            what = "a step of canvas" if is_canvas else "task"
+            return (
+                f"{what} {task} waits for a worker of label {label!r}, and there is none; labels there are: {there}"
+            )
+    return ""
 
 
 def labels_there(label: str, runtime: OmegaRuntime) -> str | None:

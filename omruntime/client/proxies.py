@@ -32,7 +32,8 @@ class OmegaModelProxy(_Proxy):
     """A stored model; every action returns an `AsyncResult` at once.
 
     ``X`` and ``Y`` are the name of a dataset with an optional selector (``'iris[^y]'``, ``'big#'``), its `Metadata`,
-    or data. ``rName`` names a dataset that the value is stored as. Other keyword arguments go to the model's method.
+    or data; a step of a canvas that omits X gets the value of the step before it. ``rName`` names a dataset that the
+    value is stored as. Other keyword arguments go to the model's method.
     All actions raise `ObjectNotFound`, `SelectorError` or `SerializationError` for arguments that cannot work.
     """
 
@@ -45,41 +46,41 @@ class OmegaModelProxy(_Proxy):
         request = {"X": data_argument(x, datasets), "Y": data_argument(y, datasets), "rName": r_name, "kw": kw}
         return self._submit(action, request)
 
-    def fit(self, X: Any, Y: Any = None, **kw: Any) -> AsyncResult:
+    def fit(self, X: Any = None, Y: Any = None, **kw: Any) -> AsyncResult:
         """Fit the model and store it as a new version; the value is its `Metadata`."""
         return self._act("fit", X, Y, None, kw)
 
-    def partial_fit(self, X: Any, Y: Any = None, **kw: Any) -> AsyncResult:
+    def partial_fit(self, X: Any = None, Y: Any = None, **kw: Any) -> AsyncResult:
         """Fit the model on, chunk by chunk for ``'d#'``; the value is the `Metadata` of the new version."""
         return self._act("partial_fit", X, Y, None, kw)
 
-    def predict(self, X: Any, rName: str | None = None, **kw: Any) -> AsyncResult:
+    def predict(self, X: Any = None, rName: str | None = None, **kw: Any) -> AsyncResult:
         """Predict; the value is what the model returns, or the `Metadata` of ``rName``."""
         return self._act("predict", X, None, rName, kw)
 
-    def predict_proba(self, X: Any, rName: str | None = None, **kw: Any) -> AsyncResult:
+    def predict_proba(self, X: Any = None, rName: str | None = None, **kw: Any) -> AsyncResult:
         """Predict probabilities; the value is what the model returns, or the `Metadata` of ``rName``."""
         return self._act("predict_proba", X, None, rName, kw)
 
-    def transform(self, X: Any, rName: str | None = None, **kw: Any) -> AsyncResult:
+    def transform(self, X: Any = None, rName: str | None = None, **kw: Any) -> AsyncResult:
         """Transform; the value is what the model returns, or the `Metadata` of ``rName``."""
         return self._act("transform", X, None, rName, kw)
 
-    def fit_transform(self, X: Any, Y: Any = None, rName: str | None = None, **kw: Any) -> AsyncResult:
+    def fit_transform(self, X: Any = None, Y: Any = None, rName: str | None = None, **kw: Any) -> AsyncResult:
         """Fit, store as a new version, and transform; the value is the new X, or the `Metadata` of ``rName``."""
         return self._act("fit_transform", X, Y, rName, kw)
 
-    def decision_function(self, X: Any, rName: str | None = None, **kw: Any) -> AsyncResult:
+    def decision_function(self, X: Any = None, rName: str | None = None, **kw: Any) -> AsyncResult:
         """Compute the decision function; the value is what the model returns, or the `Metadata` of ``rName``."""
         return self._act("decision_function", X, None, rName, kw)
 
-    def score(self, X: Any, Y: Any = None, rName: str | None = None, **kw: Any) -> AsyncResult:
+    def score(self, X: Any = None, Y: Any = None, rName: str | None = None, **kw: Any) -> AsyncResult:
         """Score; the value is the model's own score, or the `Metadata` of ``rName``."""
         return self._act("score", X, Y, rName, kw)
 
-    def reduce(self, data: Any = (), rName: str | None = None, **kw: Any) -> AsyncResult:
+    def reduce(self, data: Any = None, rName: str | None = None, **kw: Any) -> AsyncResult:
         """Have a ``@virtualobj`` function reduce a list of values; the value is what it returns."""
-        return self._act("reduce", list(data), None, rName, kw)
+        return self._act("reduce", None if data is None else list(data), None, rName, kw)
 
 
 class OmegaScriptProxy(_Proxy):

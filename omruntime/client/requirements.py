@@ -35,6 +35,8 @@ class Requirements:
     retry_delay: float | None = None
     timeout: float | None = None
     on_missing: OnMissing | None = None
+    callback: str | None = None
+    """Name of the script that is run once a task is over."""
 
     def __post_init__(self) -> None:
         if self.retries is not None:

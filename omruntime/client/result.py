@@ -14,8 +14,7 @@ from omruntime.client.waiting import Waiting
 from omruntime.errors import NoSuchLabelWarning, RemoteTraceback, ResultExpired, TaskRevoked
 from omruntime.ledger import TaskState
 from omruntime.store import BINDER, Metadata, ObjectStore
-from omruntime.wire import read_outcome
-from omruntime.worker.endings import end_of
+from omruntime.wire import end_of, read_outcome
 
 if TYPE_CHECKING:
     from omruntime.client.runtime import OmegaRuntime
@@ -84,7 +83,7 @@ class AsyncResult:
     def result(self) -> Any:
         """The value, or the exception, of a task that is over; None before; never blocks."""
         packed = self._waiting.read_off() if self.ready() else None
-        return self._read(packed)[1] if packed is not None else None
+        return self.read(packed)[1] if packed is not None else None
 
     @property
     def traceback(self) -> str | None:
@@ -116,7 +115,7 @@ class AsyncResult:
         if packed is None:
             self._check_waiting_is_allowed()
             packed = self._waiting.wait(timeout, self._warn_of_missing_label)
-        status, value = self._read(packed)
+        status, value = self.read(packed)
         if status == "SUCCESS":
             return value
         raise value
@@ -134,7 +133,8 @@ class AsyncResult:
         if text:
             warnings.warn(text, NoSuchLabelWarning, stacklevel=4)
 
-    def _read(self, packed: bytes) -> tuple[str, Any]:
+    def read(self, packed: bytes) -> tuple[str, Any]:
+        """Return the status and a fresh copy of the value, or of the exception, that a packed outcome holds."""
         token = BINDER.set(self._bind)
         try:
             return read_outcome(packed, task=self.id, store=self._session.store, auth=self._session.auth)
@@ -160,7 +160,7 @@ class AsyncResult:
             if not answer.set_running_or_notify_cancel():
                 return
             try:
-                status, value = self._read(done.result())
+                status, value = self.read(done.result())
             except Exception as exc:  # noqa: BLE001 - whatever loading the value raises is the answer
                 answer.set_exception(exc)
             else:
@@ -182,7 +182,7 @@ class AsyncResult:
             packed = await asyncio.shield(asyncio.wrap_future(self._waiting.watch()))
             if not packed:
                 self._waiting.go_by_the_ledger()
-        status, value = await asyncio.to_thread(self._read, packed)
+        status, value = await asyncio.to_thread(self.read, packed)
         if status == "SUCCESS":
             return value
         raise value

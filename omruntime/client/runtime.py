@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from omruntime.abc import Backend, WorkerInfo
 from omruntime.auth import Auth
+from omruntime.client.canvas_results import CanvasResult
 from omruntime.client.engine import Engine
 from omruntime.client.proxies import OmegaModelProxy, OmegaScriptProxy
 from omruntime.client.requirements import OnMissing, Requirements, normal_label
 from omruntime.client.result import AsyncResult
-from omruntime.client.submission import submit
+from omruntime.client.submission import submit_now
 from omruntime.errors import OmegaRuntimeError, UnknownTask
+from omruntime.ledger import TaskState
 from omruntime.plugins import load_backend_class
 from omruntime.store import mask
 
 if TYPE_CHECKING:
+    from omruntime.client.canvas import Canvas
     from omruntime.client.omega import Omega
+    from omruntime.client.recording import Recorder
 
 __all__ = ["OmegaRuntime", "scheme_of"]
 
@@ -57,6 +61,8 @@ class OmegaRuntime:
 
     _backend_class: ClassVar[type[Backend] | None] = None
     requirements: Requirements = Requirements()
+    recorder: Recorder | None = None
+    """Where calls become steps, on the runtime of a canvas."""
 
     if TYPE_CHECKING:
         backend: Any
@@ -183,6 +189,45 @@ class OmegaRuntime:
             self.requirements = view.requirements
         return view
 
+    def with_requirements(self, requirements: Requirements) -> Self:
+        """Return a view of this runtime with these requirements and no others."""
+        view = copy.copy(self)
+        view.requirements = requirements
+        return view
+
+    def recording_to(self, recorder: Recorder | None) -> Self:
+        """Return a view of this runtime whose calls become steps of a canvas; None ends that."""
+        view = copy.copy(self)
+        view.recorder = recorder
+        return view
+
+    def callback(self, script: str) -> Self:
+        """Return a runtime whose tasks, once they are over, have a script run, however they ended.
+
+        The script gets ``state``, and ``result`` where there is one; what becomes of it changes nothing for the task.
+        Its own result is found under the task's id with ``-callback`` behind it.
+        """
+        return self.with_requirements(Requirements(callback=script).over(self.requirements))
+
+    # -- canvas --------------------------------------------------------------------------------------------------
+
+    def sequence(self) -> Canvas:
+        """Begin a canvas whose steps run one after the other, each with the value of the one before."""
+        return self._canvas("sequence")
+
+    def parallel(self) -> Canvas:
+        """Begin a canvas whose steps run at the same time."""
+        return self._canvas("parallel")
+
+    def mapreduce(self) -> Canvas:
+        """Begin a canvas whose last step gets the list of what the others return, which run at the same time."""
+        return self._canvas("mapreduce")
+
+    def _canvas(self, kind: str) -> Canvas:
+        from omruntime.client.canvas import Canvas
+
+        return Canvas.begin(self, kind)
+
     # -- actions -------------------------------------------------------------------------------------------------
 
     def model(self, name: str) -> OmegaModelProxy:
@@ -199,7 +244,7 @@ class OmegaRuntime:
         Raises:
             ResultTimeout: none has within ``timeout`` seconds.
         """
-        answer = submit(self, "runtime", "", "ping", {"args": list(args), "kwargs": kwargs})
+        answer = submit_now(self, "runtime", "", "ping", {"args": list(args), "kwargs": kwargs})
         value: dict[str, Any] = answer.get(timeout)
         return value
 
@@ -213,6 +258,8 @@ class OmegaRuntime:
         known = session.ledger.states([id])[id]
         if isinstance(known, UnknownTask):
             raise known
+        if isinstance(known, TaskState) and known.name.startswith("canvas."):
+            return CanvasResult(id, session, self)
         return AsyncResult(id, session, self)
 
     # -- workers -------------------------------------------------------------------------------------------------

@@ -1,8 +1,20 @@
 """What happened to every task, as append-only facts in the store: status, outcome, and who owes what."""
 
-from omruntime.ledger.facts import FINAL, LOST, RETRY, Claim, End, Request, new_id, new_nonce
+from omruntime.ledger.facts import (
+    FINAL,
+    LOST,
+    RETRY,
+    Claim,
+    End,
+    Request,
+    callback_id,
+    new_id,
+    new_nonce,
+    step_id,
+    step_number,
+)
 from omruntime.ledger.lease import LeaseHolder, LeaseWatch, lease_period
-from omruntime.ledger.ledger import Granted, Ledger, Refused, TaskState, task_blob_prefix
+from omruntime.ledger.ledger import Granted, Ledger, Refused, TaskState, bar_claim, task_blob_prefix
 from omruntime.ledger.steward import EXPIRY_VARIABLE, Report, Steward, default_expiry, lost_budget, lost_end
 
 __all__ = [
@@ -21,11 +33,15 @@ __all__ = [
     "Request",
     "Steward",
     "TaskState",
+    "bar_claim",
+    "callback_id",
     "default_expiry",
     "lease_period",
     "lost_budget",
     "lost_end",
     "new_id",
     "new_nonce",
+    "step_id",
+    "step_number",
     "task_blob_prefix",
 ]

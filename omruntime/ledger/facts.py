@@ -2,7 +2,9 @@
 
 ``request:<task>`` what is needed to run the task again, gone with its terminal end; ``claim:<task>:<n>`` who starts
 attempt n, kept as the tombstone; ``end:<task>:<n>`` how attempt n ended; ``lease:<host>:<number>`` a host is alive;
-``sent:<task>:<n>:<k>`` the k-th resending of attempt n. Every one is inserted once and never changed.
+``sent:<task>:<n>:<k>`` the k-th sending of attempt n that its submitter did not do itself; ``canvas:<id>`` a canvas
+with all its steps is committed; ``mark:<id>:...`` steps of it that are over. Every one is inserted once and never
+changed.
 """
 
 from __future__ import annotations
@@ -23,17 +25,23 @@ __all__ = [
     "Lease",
     "Request",
     "Sent",
+    "callback_id",
+    "canvas_key",
     "claim_key",
     "decode",
     "encode",
     "end_key",
     "lease_key",
     "lease_prefix",
+    "mark_key",
+    "mark_prefix",
     "new_id",
     "new_nonce",
     "request_key",
     "sent_key",
     "sent_prefix",
+    "step_id",
+    "step_number",
 ]
 
 RETRY = "retry"
@@ -82,6 +90,12 @@ class Request(msgspec.Struct, array_like=True, frozen=True):
     """Attempts beyond the first; None for the default budget."""
     blobs: list[str] = []
     """Blobs of the arguments, deleted with the terminal end."""
+    canvas: str = ""
+    """The canvas that this is a step of, or that this is: until it is committed the task does not exist."""
+    waits: bool = False
+    """Whether it was not sent when it was submitted: it waits for the end of another task."""
+    followed: bool = False
+    """Whether something follows from its end: it is a step of a canvas, or a callback waits for it."""
 
 
 class Claim(msgspec.Struct, array_like=True, frozen=True):
@@ -125,7 +139,7 @@ class Lease(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Sent(msgspec.Struct, array_like=True, frozen=True):
-    """A steward has sent an attempt again."""
+    """A steward has sent an attempt again, or a host has sent what waited for a task of its own."""
 
     incarnation: str
     """The engine's incarnation that it was sent to."""
@@ -170,6 +184,39 @@ def sent_key(task: str, attempt: int, number: int) -> str:
 def sent_prefix(task: str) -> str:
     """Return what the keys of all resendings of a task begin with."""
     return f"sent:{task}:"
+
+
+def canvas_key(canvas: str) -> str:
+    """Return the key of the record that commits a canvas."""
+    return f"canvas:{canvas}"
+
+
+def mark_prefix(canvas: str) -> str:
+    """Return what the keys of all marks of a canvas begin with."""
+    return f"mark:{canvas}:"
+
+
+def mark_key(canvas: str, node: int, level: int, number: int) -> str:
+    """Return the key that marks the end of a member of a canvas' node, or of a group of them; in order of number."""
+    return f"{mark_prefix(canvas)}{node}:{level}:{number:0{STEP_DIGITS}d}"
+
+
+STEP_DIGITS = 6
+
+
+def step_id(canvas: str, number: int) -> str:
+    """Return the id of a step of a canvas, counted from 0 in the order written; ids sort as the numbers do."""
+    return f"{canvas}-{number:0{STEP_DIGITS}d}"
+
+
+def callback_id(task: str) -> str:
+    """Return the id of the task that is sent once this one is over."""
+    return f"{task}-callback"
+
+
+def step_number(task: str) -> int:
+    """Return which step of its canvas a task is."""
+    return int(task.rpartition("-")[2])
 
 
 def lease_prefix(host: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,16 +14,19 @@ from omruntime.ledger.facts import (
     Claim,
     End,
     Request,
+    Sent,
+    canvas_key,
     claim_key,
     decode,
     encode,
     end_key,
-    new_id,
+    new_nonce,
     request_key,
+    sent_key,
     sent_prefix,
 )
 
-__all__ = ["Granted", "Ledger", "Refused", "TaskState", "task_blob_prefix"]
+__all__ = ["Granted", "Ledger", "Refused", "TaskState", "bar_claim", "task_blob_prefix"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,19 @@ class TaskState:
     """The terminal end."""
 
     @property
+    def runs(self) -> bool:
+        """Whether a worker has begun this attempt, and not only somebody who keeps it from beginning."""
+        return self.claim is not None and self.claim.host != ""
+
+    @property
     def name(self) -> str:
         """Readable name of the task."""
         return self.end.name if self.end is not None else self.request.name if self.request is not None else ""
+
+
+def bar_claim() -> Claim:
+    """Return the claim of nobody, which keeps everybody from beginning."""
+    return Claim(host="", nonce=new_nonce(), worker="", started=time.time())
 
 
 def task_blob_prefix(task: str) -> str:
@@ -134,8 +148,7 @@ class Ledger:
             if state.end is not None:
                 return state, False
             attempt = max(attempt, state.attempt)
-            bar = Claim(host="", nonce=new_id(), worker="", started=time.time())
-            if state.claim is None and self.store.commit([self.claim_group(task, attempt, bar)])[0]:
+            if state.claim is None and self.store.commit([self.claim_group(task, attempt, bar_claim())])[0]:
                 continue
             if self.end(task, attempt, end):
                 if state.request is not None:
@@ -171,7 +184,64 @@ class Ledger:
                 else:
                     answer[task] = state
             open_tasks, attempt = later, attempt + 1
+        self._look_at_canvases(answer)
         return answer
+
+    def _look_at_canvases(self, answer: dict[str, TaskState | UnknownTask | ResultExpired]) -> None:
+        """Correct what was said of canvases and of steps that nobody has begun: an uncommitted one does not exist."""
+        doubtful = {
+            task: (state, state.request.canvas)
+            for task, state in answer.items()
+            if isinstance(state, TaskState) and state.request is not None and state.request.canvas
+            if state.end is None and state.claim is None
+        }
+        committed = self.committed_canvases({canvas for _, canvas in doubtful.values()})
+        for task, (state, canvas) in doubtful.items():
+            if canvas not in committed:
+                answer[task] = _unknown(task)
+            elif task == canvas and self.has_begun(canvas):
+                answer[task] = dataclasses.replace(state, status="STARTED")
+
+    def has_begun(self, canvas: str) -> bool:
+        """Tell whether a step of a canvas was ever started."""
+        return bool(self.store.scan(Space.LEDGER, f"claim:{canvas}-", limit=1))
+
+    def labels_of_open_steps(self, canvas: str, limit: int = 1000) -> list[str]:
+        """Return the labels that the first open steps of a canvas ask for, each once."""
+        rows = self.store.scan(Space.LEDGER, request_key(f"{canvas}-"), limit=limit)
+        return list(dict.fromkeys(decode(Request, record).label for _, record in rows))
+
+    def committed_canvases(self, canvases: Iterable[str]) -> set[str]:
+        """Return those of the canvases that are committed."""
+        found = self.store.get(Space.LEDGER, [canvas_key(canvas) for canvas in canvases])
+        return {key.removeprefix(canvas_key("")) for key, plan in found.items() if plan}
+
+    def abort_canvas(self, canvas: str) -> bool:
+        """Bar an uncommitted canvas from ever being committed; False when it is committed."""
+        if not self.store.commit([Group(Space.LEDGER, {canvas_key(canvas): b""})])[0]:
+            return True
+        return canvas not in self.committed_canvases([canvas])
+
+    def ends(self, tasks: Iterable[str]) -> dict[str, tuple[int, End]]:
+        """Return the terminal ends of tasks, with their attempts, leaving out tasks that have none."""
+        answer: dict[str, tuple[int, End]] = {}
+        looked, attempt = list(tasks), 1
+        while looked:
+            found = self.store.get(Space.LEDGER, [end_key(task, attempt) for task in looked])
+            ends = {task: decode(End, found[key]) for task in looked if (key := end_key(task, attempt)) in found}
+            answer.update({task: (attempt, end) for task, end in ends.items() if end.state in FINAL})
+            looked, attempt = [task for task, end in ends.items() if end.state not in FINAL], attempt + 1
+        return answer
+
+    def note_sent(self, tasks: Iterable[str], incarnation: str) -> None:
+        """Record that tasks which waited for others have been sent, in this life of the engine."""
+        sent = encode(Sent(incarnation=incarnation))
+        self.store.commit([Group(Space.LEDGER, {sent_key(task, 1, 1): sent for task in tasks})])
+
+    def requests(self, tasks: Iterable[str]) -> dict[str, Request]:
+        """Return the requests of tasks, leaving out those that have ended."""
+        found = self.store.get(Space.LEDGER, [request_key(task) for task in tasks])
+        return {key.removeprefix(request_key("")): decode(Request, record) for key, record in found.items()}
 
     def _facts(self, tasks: list[str], attempt: int) -> dict[str, bytes]:
         keys = [request_key(task) for task in tasks] if attempt == 1 else []
@@ -231,7 +301,7 @@ class Ledger:
         keys = [end_key(task, number) for number in range(1, attempt + 1)]
         keys += [claim_key(task, number) for number in range(2, attempt + 1)]
         keys += [key for key, _ in self.store.scan(Space.LEDGER, sent_prefix(task))]
-        self.store.commit([Group(Space.LEDGER, deletes=[request_key(task), *keys])])
+        self.store.commit([Group(Space.LEDGER, deletes=[request_key(task), canvas_key(task), *keys])])
         if end.blobs:
             self.store.delete_blobs(end.blobs)
 

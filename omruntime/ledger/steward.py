@@ -23,6 +23,7 @@ from omruntime.ledger.facts import (
     encode,
     lease_prefix,
     sent_key,
+    sent_prefix,
 )
 from omruntime.ledger.lease import LeaseWatch
 from omruntime.ledger.ledger import Ledger, TaskState
@@ -40,6 +41,11 @@ def default_expiry() -> float:
 
 LOST_ATTEMPTS = 3
 
+ABANDONED = 3600.0
+"""Seconds after which a canvas that nobody has committed counts as given up, where no lease tells."""
+
+Followed = Callable[[str, Request, End], None]
+"""Does what follows from the end of a task: its id, its request, its terminal end."""
 LostVerdict = Callable[[str, TaskState, str], End]
 """Makes the terminal end of a lost task: its id, its state, what happened."""
 
@@ -73,6 +79,8 @@ class Steward:
         resend: sends a call again; None where this steward has no engine.
         incarnation: the engine's present incarnation.
         watch: the observer of leases.
+        follow: does what follows from the end of a step or of a task with a callback; None where this steward has
+            no engine, and leaves it to one that has.
     """
 
     def __init__(
@@ -85,6 +93,7 @@ class Steward:
         resend: Callable[[Call], object] | None = None,
         incarnation: Callable[[], str] | None = None,
         watch: LeaseWatch | None = None,
+        follow: Followed | None = None,
     ) -> None:
         self._ledger = ledger
         self._verdict = verdict
@@ -93,6 +102,7 @@ class Steward:
         self._resend = resend
         self._incarnation = incarnation
         self._watch = watch or LeaseWatch(ledger.store)
+        self._follow = follow
 
     def step(self) -> Report:
         """Look at every open task once and do what is due."""
@@ -117,15 +127,20 @@ class Steward:
     ) -> None:
         """Do what is due for one open task."""
         if isinstance(state, Exception):
+            if request.canvas:
+                self._give_up(task, request, gone)
             return
         if state.end is not None:
             # Its writer died between writing the end and deleting the request.
-            self._ledger.clear(task, request, state.end)
+            self._close(task, request, state.end, gone)
             return
         if request.runtime and self._is_gone(request.runtime, gone):
             end = self._verdict(task, state, "runtime ended")
             if self._ledger.close_task(task, state.attempt, end)[1]:
                 report.ended.append(task)
+            return
+        if task == request.canvas:
+            # What its steps owe is told by their own requests.
             return
         if state.claim is not None:
             if state.claim.host and self._is_gone(state.claim.host, gone):
@@ -133,6 +148,24 @@ class Steward:
             return
         if self._owed(task, request, state):
             self._send(task, request, state.attempt, report)
+
+    def _close(self, task: str, request: Request, end: End, gone: dict[str, bool]) -> None:
+        """Do what follows from an end; the request goes last, since it is what reminds of that."""
+        if request.followed and not (request.runtime and self._is_gone(request.runtime, gone)):
+            if self._follow is None or request.engine != self._engine:
+                return
+            self._follow(task, request, end)
+        self._ledger.clear(task, request, end)
+
+    def _give_up(self, task: str, request: Request, gone: dict[str, bool]) -> None:
+        """Remove a step of a canvas whose submitter died before it was committed."""
+        if request.runtime:
+            abandoned = self._is_gone(request.runtime, gone)
+        else:
+            abandoned = time.time() - request.submitted > ABANDONED
+        if abandoned and self._ledger.abort_canvas(request.canvas):
+            self._ledger.remove_requests([task])
+            self._ledger.store.delete_blobs(request.blobs)
 
     def _is_gone(self, host: str, gone: dict[str, bool]) -> bool:
         if host not in gone:
@@ -147,7 +180,7 @@ class Steward:
             return
         (report.ended if final else report.lost).append(task)
         if final:
-            self._ledger.clear(task, request, end)
+            self._close(task, request, end, {})
         else:
             self._send(task, request, attempt + 1, report)
 
@@ -157,6 +190,8 @@ class Steward:
             return False
         if state.attempt > 1:
             return True
+        if request.waits and not self._ledger.store.scan(Space.LEDGER, sent_prefix(task), limit=1):
+            return False
         return self._incarnation is not None and self._incarnation() != request.incarnation
 
     def _send(self, task: str, request: Request, attempt: int, report: Report) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Self
 
@@ -61,6 +61,10 @@ class LocalBackend(Backend):
             RuntimeClosed: it takes no more calls; nothing was recorded.
         """
         return self._host.submit_own(call.payload, header, request)
+
+    def submit_canvas(self, id: str, calls: Sequence[Call]) -> Future[bytes]:
+        """Run the first steps of a canvas; the future brings the outcome of the whole."""
+        return self._host.submit_canvas(id, calls)
 
     def workers(self) -> list[WorkerInfo]:
         """List the workers."""

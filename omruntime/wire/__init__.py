@@ -1,12 +1,15 @@
 """What crosses the wire: signed envelopes, values and exceptions."""
 
 from omruntime.wire.codec import decode_value, encode_value, type_name
+from omruntime.wire.ends import end_of, end_with
 from omruntime.wire.envelope import (
     PYTHON,
     WIRE,
     CallHeader,
     OutcomeHeader,
     Part,
+    Source,
+    Upstream,
     open_call,
     open_outcome,
     peek_call,
@@ -23,10 +26,14 @@ __all__ = [
     "CallHeader",
     "OutcomeHeader",
     "Part",
+    "Source",
+    "Upstream",
     "decode_exception",
     "decode_value",
     "encode_exception",
     "encode_value",
+    "end_of",
+    "end_with",
     "failure",
     "open_call",
     "open_outcome",

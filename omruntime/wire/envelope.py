@@ -25,6 +25,8 @@ __all__ = [
     "CallHeader",
     "OutcomeHeader",
     "Part",
+    "Source",
+    "Upstream",
     "check_part",
     "open_call",
     "open_outcome",
@@ -51,6 +53,29 @@ class Part(msgspec.Struct, array_like=True, frozen=True):
     """Name of the blob that holds it; empty where it travels in the envelope."""
 
 
+class Source(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
+    """Where a value that a step is handed comes from: from a step, from a run of steps, or a list made of such."""
+
+    first: int = 0
+    """Number of the step in its canvas."""
+    count: int = 0
+    """0: the value of that step; else one value each of so many consecutive steps."""
+    take: str = ""
+    """What is taken of a step's value: all, the ``result`` of a script's envelope, or the ``dataset`` it names."""
+    items: list[Source] | None = None
+    """The sources of a list's items, in order; the other fields say nothing then."""
+
+
+class Upstream(msgspec.Struct, array_like=True, frozen=True):
+    """What a task is handed by tasks before it."""
+
+    role: str
+    """``result``, ``results`` for a step that reduces, ``callback`` for one that is told how a task ended."""
+    of: str
+    """Id of the canvas whose steps the source names, or of the task that a callback is about."""
+    source: Source
+
+
 class CallHeader(msgspec.Struct, array_like=True, frozen=True):
     """What a call asks for."""
 
@@ -72,6 +97,11 @@ class CallHeader(msgspec.Struct, array_like=True, frozen=True):
     retries: int | None = None
     retry_delay: float = 0.0
     timeout: float | None = None
+    upstream: Upstream | None = None
+    canvas: str = ""
+    """Id of the canvas that this is a step of."""
+    callback: bool = False
+    """Whether another task is sent once this one is over, however it ends."""
 
     @property
     def title(self) -> str:

@@ -22,7 +22,10 @@ from omruntime.worker.dispatch import Dispatcher
 from omruntime.worker.process import Exit
 from omruntime.worker.slot import Slot
 
-__all__ = ["Attempts"]
+__all__ = ["ABANDONED", "Attempts"]
+
+ABANDONED = "was revoked: its runtime was closed without waiting for it"
+"""What is said of tasks that a close without waiting has ended."""
 
 Answer = TypeVar("Answer")
 _STORE_PAUSE = 0.2
@@ -118,6 +121,7 @@ class Attempts:
             self.read_ledger(delivery)
         elif end.state in FINAL:
             _drop_arguments(delivery, end)
+            self._patiently(lambda: self._dispatcher.follow(delivery, end, False))
             self._dispatcher.spent(delivery)
             self._dispatcher.settle(delivery, end.outcome)
         else:
@@ -135,9 +139,10 @@ class Attempts:
             # Whether something is open still a claim finds out, when the store is back.
             self._dispatcher.later(_STORE_PAUSE, delivery)
             return
-        if state.end is not None:
-            _drop_arguments(delivery, state.end)
-            self._dispatcher.settle(delivery, state.end.outcome)
+        if (end := state.end) is not None:
+            _drop_arguments(delivery, end)
+            self._patiently(lambda: self._dispatcher.follow(delivery, end, True))
+            self._dispatcher.settle(delivery, end.outcome)
         elif state.claim is None:
             delivery.attempt = state.attempt
             self._dispatcher.later(0.0, delivery)
@@ -223,7 +228,7 @@ class Attempts:
     def revoke_all(self, slots: Sequence[Slot]) -> None:
         """End everything that is open as revoked."""
         for delivery in self._dispatcher.open_deliveries():
-            self._revoke(delivery, "was revoked: its runtime was closed without waiting for it")
+            self._revoke(delivery, ABANDONED)
         for slot in slots:
             if self._take(slot) is not None:
                 slot.condemn(grace=0.0)

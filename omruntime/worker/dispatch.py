@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from omruntime.abc import Buffer, Group
 from omruntime.errors import RuntimeClosed, StoreUnavailable
-from omruntime.ledger import Claim, Refused, new_nonce
+from omruntime.ledger import Claim, End, Refused, new_nonce
 from omruntime.wire import CallHeader
 from omruntime.worker.delivery import Delivery, WorkQueue
 from omruntime.worker.keeper import Keeper
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Dispatcher"]
 
 _STORE_PAUSE = 0.5
+_DRAIN_LOOK = 0.5
 _SPENT_LIMIT = 32
 
 
@@ -47,6 +48,8 @@ class Dispatcher:
         self.abandoned = False
         """Nobody waits any more for a store that is not there."""
         self.attempts: Attempts
+        self.follow: Callable[[Delivery, End, bool], None] = lambda delivery, end, again: None
+        """Does what follows from a terminal end; the flag: perhaps somebody did it before."""
 
     # -- in ------------------------------------------------------------------------------------------------------
 
@@ -127,6 +130,8 @@ class Dispatcher:
             if not isinstance(answer, Refused):
                 self.launch(slot, delivery, answer.attempt, claim)
                 return True
+        if answer.end is not None:
+            self.follow(delivery, answer.end, True)
         self.settle(delivery, answer.end.outcome if answer.end is not None else b"")
         return False
 
@@ -230,17 +235,21 @@ class Dispatcher:
         with self._lock:
             return [delivery for same in self._open.values() for delivery in same]
 
-    def close(self, wait: bool) -> bool:
+    def close(self, wait: bool, meanwhile: Callable[[], None]) -> bool:
         """Take no more calls; False when somebody else has closed it before, or meanwhile.
 
         Args:
             wait: wait until nothing is open.
+            meanwhile: called now and then while it waits.
         """
-        with self._lock:
+        while True:
             if wait:
-                self._settled.wait_for(lambda: self.closed or not self._open)
-            if self.closed:
-                return False
-            self.closed = True
-            self._settled.notify_all()
-            return True
+                meanwhile()
+            with self._lock:
+                if wait and not self._settled.wait_for(lambda: self.closed or not self._open, _DRAIN_LOOK):
+                    continue
+                if self.closed:
+                    return False
+                self.closed = True
+                self._settled.notify_all()
+                return True

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 
-from omruntime.abc import Store
 from omruntime.auth import Auth
 from omruntime.errors import TaskRevoked, TaskTimeout, WorkerLost
 from omruntime.ledger import End, Ledger, TaskState
-from omruntime.wire import failure
+from omruntime.wire import end_of, failure
 from omruntime.worker.delivery import Delivery
 from omruntime.worker.process import Exit
 
-__all__ = ["LAST_LINES", "VerdictMaker", "end_of", "ended", "lost", "revoked", "timed_out"]
+__all__ = ["LAST_LINES", "VerdictMaker", "ended", "lost", "revoked", "timed_out"]
 
 LAST_LINES = 20
 """Lines of a lost worker's output that the error carries."""
@@ -84,26 +83,6 @@ def revoked(delivery: Delivery, auth: Auth, why: str) -> End:
     """Return the terminal end of a task that is not to run any more."""
     error = TaskRevoked(f"{delivery.header.title} (task {delivery.task}) {why}", task=delivery.task)
     return _failed(delivery, error, auth, "", "", "REVOKED")
-
-
-def end_of(
-    task: str, state: TaskState, error: Exception, store: Store, auth: Auth, *, status: str = "FAILURE"
-) -> End:
-    """Return the terminal end of a task that is known by its facts alone."""
-    outcome, blobs = failure(
-        error, task=task, attempt=state.attempt, store=store, auth=auth, status=status, retryable=False
-    )
-    claim, request = state.claim, state.request
-    return End(
-        state=status,
-        outcome=outcome,
-        name=state.name,
-        worker=claim.worker if claim is not None else "",
-        submitted=request.submitted if request is not None else 0.0,
-        started=claim.started if claim is not None else 0.0,
-        ended=time.time(),
-        blobs=blobs,
-    )
 
 
 class VerdictMaker:

@@ -15,10 +15,11 @@ from typing import Any
 
 from omruntime.abc import Buffer, Call, Capability, Group, WorkerInfo
 from omruntime.auth import Auth
-from omruntime.errors import BackendUnavailable, OmegaRuntimeError, StoreUnavailable
+from omruntime.errors import BackendUnavailable, OmegaRuntimeError, RuntimeClosed, StoreUnavailable
 from omruntime.ledger import lease_period, new_id
 from omruntime.wire import CallHeader, open_call
-from omruntime.worker.attempts import Attempts
+from omruntime.worker.attempts import ABANDONED, Attempts
+from omruntime.worker.canvases import Canvases
 from omruntime.worker.channel import Message
 from omruntime.worker.delivery import label_set
 from omruntime.worker.dispatch import Dispatcher
@@ -77,6 +78,8 @@ class Host:
         self._keeper = Keeper(f"{self.id}-keeper", min(self._period / 3, 1.0), self._tick)
         self._dispatcher = Dispatcher(self.id, self.sites, self._keeper)
         self._attempts = self._dispatcher.attempts = Attempts(self._dispatcher, auth)
+        self._canvases = Canvases(auth, self._send)
+        self._dispatcher.follow = self._canvases.follow
         self._caretakers: dict[int, Caretaker] = {}
         self._stewarding = Keeper(f"{self.id}-steward", max(self._period, 1.0), self._look_after)
         self.slots = self._make_slots(workers)
@@ -135,8 +138,32 @@ class Host:
             raise
         return delivery.future
 
+    def submit_canvas(self, canvas: str, calls: Sequence[Call]) -> Future[bytes]:
+        """Take the first steps of a committed canvas; the future brings the packed outcome of the whole.
+
+        Empty bytes mean that the ledger alone can tell.
+        """
+        future = self._canvases.watch(canvas)
+        for call in calls:
+            self._send(call)
+        return future
+
+    def _send(self, call: Call) -> None:
+        """Send a call on, or take it.
+
+        Raises:
+            RuntimeClosed: this host takes no more calls.
+        """
+        if self._forward is not None:
+            self._forward(call)
+            return
+        taken = self.submit(call.payload)
+        if taken.done() and isinstance(refusal := taken.exception(), RuntimeClosed):
+            raise refusal
+
     def cancel(self, task: str) -> bool:
         """Stop a task that the ledger has ended as revoked; False when it is not here."""
+        self._canvases.cancelled(task)
         return self._attempts.cancelled(task, self.slots)
 
     # -- runners -------------------------------------------------------------------------------------------------
@@ -170,11 +197,7 @@ class Host:
             self._answer(slot, message.data)
 
     def _submit_for_task(self, data: dict[str, Any], buffers: list[memoryview]) -> None:
-        call = Call(data["id"], data["name"], data["label"], tuple(buffers))
-        if self._forward is not None:
-            self._forward(call)
-        else:
-            self.submit(call.payload)
+        self._send(Call(data["id"], data["name"], data["label"], tuple(buffers)))
 
     def _answer(self, slot: Slot, data: dict[str, Any]) -> None:
         rows = [[each.name, list(each.labels), each.host, each.pid, each.slots] for each in self.workers()]
@@ -225,6 +248,7 @@ class Host:
                     own=self.id if self._tied else "",
                     engine=self._address,
                     resend=self._forward,
+                    follow=self._canvases.follow_for_steward(site),
                 )
             try:
                 caretaker.step()
@@ -244,9 +268,7 @@ class Host:
         if os.getpid() != self._owner:
             # A forked child holds copies of what is its parent's.
             return
-        if wait:
-            self._attempts.revoke_hopeless(self.slots)
-        if not self._dispatcher.close(wait):
+        if not self._dispatcher.close(wait, lambda: self._attempts.revoke_hopeless(self.slots)):
             self._ended.wait()
             return
         try:
@@ -257,6 +279,7 @@ class Host:
     def _free(self, wait: bool) -> None:
         if not wait:
             self._dispatcher.abandoned = True
+            self._canvases.revoke(self._dispatcher.open_deliveries(), ABANDONED)
             self._attempts.revoke_all(self.slots)
         self._dispatcher.clear_spent()
         for slot in self.slots:
@@ -267,5 +290,6 @@ class Host:
         self._keeper.stop()
         self._pump.close()
         self._dispatcher.refuse_open(StoreUnavailable("the host was closed, and the store could not be told"))
+        self._canvases.close()
         self.sites.close()
         remove_scratch(self._scratch)

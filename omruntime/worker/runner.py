@@ -21,6 +21,7 @@ from omruntime.worker.context import CURRENT, TaskContext, TaskOmega
 from omruntime.worker.life import tie_life_to
 from omruntime.worker.link import HostLink
 from omruntime.worker.sites import Site, Sites
+from omruntime.worker.upstream import add_upstream
 
 __all__ = ["OmegaOpener", "serve"]
 
@@ -111,7 +112,8 @@ class Runner:
         context = TaskContext(header, attempt, site, self._omega(header, site), self._scratch)
         token = CURRENT.set(context)
         try:
-            value = find_action(header.kind, header.action)(context, self._arguments(header, buffers, site))
+            request = add_upstream(header, self._arguments(header, buffers, site), site, context.om, self._auth)
+            value = find_action(header.kind, header.action)(context, request)
             outcome, blobs = success(
                 value, task=header.id, attempt=attempt, store=site.store, auth=self._auth, arguments=header.parts
             )

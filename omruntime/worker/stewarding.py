@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from omruntime.abc import Call
 from omruntime.auth import Auth
 from omruntime.errors import ResultExpired, UnknownTask
-from omruntime.ledger import Ledger, Report, Steward, default_expiry
+from omruntime.ledger import End, Ledger, Report, Request, Steward, default_expiry
 from omruntime.store import Swept, sweep
 from omruntime.worker.endings import VerdictMaker
 
@@ -42,6 +42,7 @@ class Caretaker:
         own: id of the host in this process, whose tasks it looks after itself.
         engine: address of the engine that ``resend`` sends to.
         resend: sends a call again.
+        follow: does what follows from the end of a step of a canvas.
         expiry: seconds that records are kept after their end; default ``OMRUNTIME_EXPIRE_DAYS``, or 7 days.
     """
 
@@ -53,11 +54,14 @@ class Caretaker:
         own: str = "",
         engine: str = "",
         resend: Callable[[Call], object] | None = None,
+        follow: Callable[[str, Request, End], None] | None = None,
         expiry: float | None = None,
     ) -> None:
         self._ledger = ledger
         self._expiry = default_expiry() if expiry is None else expiry
-        self._steward = Steward(ledger, VerdictMaker(ledger, auth), own=own, engine=engine, resend=resend)
+        self._steward = Steward(
+            ledger, VerdictMaker(ledger, auth), own=own, engine=engine, resend=resend, follow=follow
+        )
         self._tidied: float | None = None
 
     def step(self) -> Report:

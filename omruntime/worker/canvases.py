@@ -1,0 +1,120 @@
+"""The canvases of a host: each store's conductor, and the futures of those who wait for the end of a whole canvas."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+
+from omruntime.abc import Call
+from omruntime.auth import Auth
+from omruntime.canvas import Conductor
+from omruntime.errors import OmegaRuntimeError, RuntimeClosed, StoreUnavailable
+from omruntime.ledger import End, Request
+from omruntime.worker.delivery import Delivery
+from omruntime.worker.sites import Site
+
+__all__ = ["Canvases"]
+
+_log = logging.getLogger("omruntime.worker")
+
+
+class Canvases:
+    """What one host does to bring canvases forward.
+
+    Args:
+        auth: keys that sign the ends of steps that never run.
+        send: sends a call to the engine.
+    """
+
+    def __init__(self, auth: Auth, send: Callable[[Call], object]) -> None:
+        self._auth = auth
+        self._send = send
+        self._lock = threading.Lock()
+        self._conductors: dict[int, Conductor] = {}
+        self._waiting: dict[str, Future[bytes]] = {}
+        self._closed = False
+
+    def conductor(self, site: Site) -> Conductor:
+        """Return the conductor of a store."""
+        with self._lock:
+            if id(site) not in self._conductors:
+                self._conductors[id(site)] = Conductor(site.ledger, self._auth, self._send_all, self._ended)
+            return self._conductors[id(site)]
+
+    def _send_all(self, tasks: Sequence[tuple[str, Request]]) -> None:
+        for task, request in tasks:
+            self._send(Call(id=task, name=request.name, label=request.label, payload=tuple(request.payload)))
+
+    def follow(self, delivery: Delivery, end: End, again: bool) -> None:
+        """Do what follows from the end of a delivery's task.
+
+        Raises:
+            StoreUnavailable: it has to be done again, when the store is back.
+        """
+        header = delivery.header
+        if header.canvas or header.callback:
+            self._follow(delivery.site, delivery.task, header.canvas, end, again)
+
+    def follow_for_steward(self, site: Site) -> Callable[[str, Request, End], None]:
+        """Return what a steward calls for a task whose writer did not live to do what follows."""
+        return lambda task, request, end: self._follow(site, task, request.canvas, end, True)
+
+    def _follow(self, site: Site, task: str, canvas: str, end: End, again: bool) -> None:
+        try:
+            self.conductor(site).task_ended(task, canvas, end.state == "SUCCESS", again=again)
+        except StoreUnavailable:
+            raise
+        except RuntimeClosed:
+            self._revoke(site, canvas, "was revoked: its runtime was closed before its turn came")
+        except OmegaRuntimeError:
+            # What is left undone a steward does: the request of this task tells it.
+            _log.exception("what follows from the end of task %s could not be done", task)
+
+    def watch(self, canvas: str) -> Future[bytes]:
+        """Return a future of a canvas' packed outcome; empty bytes mean that the ledger alone can tell."""
+        future: Future[bytes] = Future()
+        with self._lock:
+            if self._closed:
+                future.set_result(b"")
+            else:
+                self._waiting[canvas] = future
+        return future
+
+    def _ended(self, canvas: str, outcome: bytes) -> None:
+        with self._lock:
+            future = self._waiting.pop(canvas, None)
+        if future is not None:
+            _resolve(future, outcome)
+
+    def cancelled(self, canvas: str) -> None:
+        """Have those who wait for a canvas read the ledger: somebody else has ended it."""
+        self._ended(canvas, b"")
+
+    def revoke(self, deliveries: Sequence[Delivery], why: str) -> None:
+        """End the canvases of deliveries that are not to go on."""
+        for site, canvas in {(each.site, each.header.canvas) for each in deliveries if each.header.canvas}:
+            self._revoke(site, canvas, why)
+
+    def _revoke(self, site: Site, canvas: str, why: str) -> None:
+        try:
+            self.conductor(site).cancel(canvas, why)
+        except OmegaRuntimeError:
+            # It ends with the lease of this host.
+            return
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        with self._lock:
+            waiting, self._waiting, self._closed = list(self._waiting.values()), {}, True
+        for future in waiting:
+            _resolve(future, b"")
+
+
+def _resolve(future: Future[bytes], outcome: bytes) -> None:
+    try:
+        future.set_result(outcome)
+    except InvalidStateError:
+        # Whoever holds it has cancelled it.
+        return
