@@ -28,7 +28,7 @@ class Conductor:
     Args:
         ledger: the store's ledger.
         auth: keys that sign the ends of steps that never run, and of canvases.
-        send: sends steps whose turn has come.
+        send: sends tasks whose turn has come; None where there is no engine, and a steward has to do it.
         ended: told of each canvas that was brought to its end here: its id and its packed outcome.
         incarnation: names the engine's present life.
     """
@@ -37,7 +37,7 @@ class Conductor:
         self,
         ledger: Ledger,
         auth: Auth,
-        send: Send,
+        send: Send | None,
         ended: Callable[[str, bytes], None] = lambda canvas, outcome: None,
         incarnation: Callable[[], str] = str,
     ) -> None:
@@ -57,32 +57,46 @@ class Conductor:
             succeeded: whether it has ended as SUCCESS.
             again: somebody has begun to do this before.
         """
-        self._call_back([task])
-        if canvas:
-            self.step_ended(task, canvas, succeeded, again=again)
+        if task == canvas:
+            self._complete(canvas)
+            return
+        self.call_back([task])
+        if canvas and (not again or self._takes_effect(task, canvas)):
+            self._step_ended(task, canvas, succeeded, again)
 
-    def _call_back(self, tasks: Sequence[str]) -> None:
+    def _takes_effect(self, task: str, canvas: str) -> bool:
+        """Tell whether the end of a step matters now: that of one that never ran does when its turn has come."""
+        states = self._ledger.states([task, canvas])
+        step, whole = states[task], states[canvas]
+        if not isinstance(step, TaskState) or not isinstance(whole, TaskState) or whole.end is not None:
+            return False
+        if step.runs:
+            return True
+        before = self.records.plan(canvas).before(step_number(task))
+        return len(self._ledger.ends(step_id(canvas, number) for number in before)) == len(before)
+
+    def _complete(self, canvas: str) -> None:
+        """Do what is left to do of a canvas that has ended, by somebody who did not live to do it."""
+        ended = self._ledger.ends([canvas]).get(canvas)
+        if ended is not None and ended[1].state == "REVOKED":
+            self._revoke_steps(canvas, "was cancelled with its canvas")
+        self.records.clear(canvas)
+
+    def call_back(self, tasks: Sequence[str]) -> None:
+        """Send the callbacks of tasks that are over, where they have one."""
         requests = self._ledger.requests([callback_id(task) for task in tasks])
         self._send_noted(list(requests.items()))
 
     def _send_noted(self, tasks: Sequence[tuple[str, Request]]) -> None:
         """Send tasks and tell stewards that they do not wait any more; those of a tied runtime nobody sends again."""
-        if not tasks:
+        if not tasks or self._send is None:
             return
         self._send(tasks)
         untied = [task for task, request in tasks if not request.runtime]
         if untied:
             self._ledger.note_sent(untied, self._incarnation())
 
-    def step_ended(self, task: str, canvas: str, succeeded: bool, *, again: bool = False) -> None:
-        """Do what follows from the end of a step.
-
-        Args:
-            task: id of the step.
-            canvas: id of its canvas.
-            succeeded: whether it has ended as SUCCESS.
-            again: somebody has begun to do this before.
-        """
+    def _step_ended(self, task: str, canvas: str, succeeded: bool, again: bool) -> None:
         try:
             plan = self.records.plan(canvas)
         except UnknownTask:
@@ -117,7 +131,7 @@ class Conductor:
             states = self._ledger.states([task for task in tasks if task not in requests])
             for task, state in states.items():
                 if isinstance(state, TaskState) and state.end is not None and not state.runs:
-                    self.step_ended(task, canvas, False, again=again)
+                    self._step_ended(task, canvas, False, again)
 
     def _skip(self, canvas: str, steps: range, failed: str) -> None:
         """End steps that can never run, since a step before them has failed."""
@@ -133,7 +147,7 @@ class Conductor:
             return end_of(task, state, error, store, auth)
 
         skipped, _ = self.records.bar(canvas, steps, make_end)
-        self._call_back(skipped)
+        self.call_back(skipped)
 
     def _finish(self, canvas: str, plan: Plan, failed: str) -> None:
         state = self._ledger.states([canvas])[canvas]
@@ -145,8 +159,9 @@ class Conductor:
         else:
             outcome, blobs = success(None, task=canvas, attempt=1, store=self._ledger.store, auth=self._auth)
             end = end_with(state, "SUCCESS", outcome, blobs)
-        if self.records.finish(canvas, end):
+        if self.records.end(canvas, end):
             self._ended(canvas, end.outcome)
+            self.records.clear(canvas)
 
     def cancel(self, canvas: str, why: str) -> tuple[bool, list[str]]:
         """End a canvas as revoked, with all its steps that are not over; tell whether it was this that ended it.
@@ -154,22 +169,30 @@ class Conductor:
         Returns:
             Whether it was not over before, and the steps that were running: whoever calls this has them stopped.
         """
-        store, auth = self._ledger.store, self._auth
-
-        def make_end(task: str, state: TaskState) -> End:
-            error = TaskRevoked(f"{state.name} (task {task}) {why}", task=task)
-            return end_of(task, state, error, store, auth, status="REVOKED")
-
         state = self._ledger.state(canvas)
         if state.end is not None:
             return False, []
-        end = make_end(canvas, state)
-        won = self.records.finish(canvas, end)
-        if won:
-            self._ended(canvas, end.outcome)
+        end = self._revoked(canvas, state, why)
+        if not self.records.end(canvas, end):
+            return False, []
+        self._ended(canvas, end.outcome)
+        running = self._revoke_steps(canvas, why)
+        self.records.clear(canvas)
+        return True, running
+
+    def _revoked(self, task: str, state: TaskState, why: str) -> End:
+        error = TaskRevoked(f"{state.name} (task {task}) {why}", task=task)
+        return end_of(task, state, error, self._ledger.store, self._auth, status="REVOKED")
+
+    def _revoke_steps(self, canvas: str, why: str) -> list[str]:
+        """End all steps that are not over, and return those that were running."""
         plan = self.records.plan(canvas)
+
+        def make_end(task: str, each: TaskState) -> End:
+            return self._revoked(task, each, why)
+
         never_ran, running = self.records.bar(canvas, range(plan.steps), make_end)
         for task, each in running.items():
             self._ledger.close_task(task, each.attempt, make_end(task, each))
-        self._call_back(never_ran)
-        return won, list(running)
+        self.call_back(never_ran)
+        return list(running)

@@ -119,6 +119,17 @@ class Plan:
             count = 1 if self.kind(place) == "sequence" else self.members(place)
             work += reversed(children[:count])
 
+    def before(self, step: int) -> set[int]:
+        """Return the steps that must have ended before a step can begin."""
+        found: set[int] = set()
+        place = step
+        while (above := self.parent(place)) is not None:
+            parent, position = above
+            if self.kind(parent) == "sequence" or position == self.members(parent):
+                found.update(range(self.span(parent).start, self.span(place).start))
+            place = parent
+        return found
+
     def check(self) -> None:
         """Check that every node has something to do.
 

@@ -113,9 +113,10 @@ class CanvasRecords:
         found = self.ledger.store.get(Space.LEDGER, keys)
         return [found[key] for key in keys if key in found]
 
-    def remove_marks(self, canvas: str) -> None:
-        """Delete the marks of a canvas that is over."""
+    def clear(self, canvas: str) -> None:
+        """Delete the request and the marks of a canvas that has ended, with all that follows from that done."""
         store = self.ledger.store
+        store.commit([Group(Space.LEDGER, deletes=[request_key(canvas)])])
         while rows := store.scan(Space.LEDGER, mark_prefix(canvas), limit=PAGE):
             store.commit([Group(Space.LEDGER, deletes=[key for key, _ in rows])])
 
@@ -130,27 +131,22 @@ class CanvasRecords:
         for page in pages(steps):
             tasks = [step_id(canvas, number) for number in page]
             idle = {task: state for task, state in self._open(tasks).items() if not state.runs}
-            self._bar(idle)
-            still_idle = {task: state for task, state in self._open(idle).items() if not state.runs}
-            ends = {end_key(task, state.attempt): make_end(task, state) for task, state in still_idle.items()}
-            self._insert({key: encode(end) for key, end in ends.items()})
-            self._clear([(task, state.request) for task, state in still_idle.items() if state.request is not None])
-            barred += still_idle
-            running.update(self._open(tasks))
+            lost = self._end_idle(idle, make_end)
+            done = {task: state for task, state in idle.items() if end_key(task, state.attempt) not in lost}
+            self._clear([(task, state.request) for task, state in done.items() if state.request is not None])
+            barred += done
+            begun = {task: state for task, state in done.items() if claim_key(task, state.attempt) in lost}
+            running.update({**self._open(tasks), **begun})
         return barred, running
 
-    def _bar(self, idle: dict[str, TaskState]) -> None:
-        self._insert(
-            {
-                claim_key(task, state.attempt): encode(bar_claim())
-                for task, state in idle.items()
-                if state.claim is None
-            }
-        )
-
-    def _insert(self, records: dict[str, bytes]) -> None:
-        if records:
-            self.ledger.store.commit([Group(Space.LEDGER, records)])
+    def _end_idle(self, idle: dict[str, TaskState], make_end: Callable[[str, TaskState], End]) -> frozenset[str]:
+        """Claim and end tasks that nobody runs, in one go; return the keys of what was lost."""
+        records: dict[str, bytes] = {}
+        for task, state in idle.items():
+            if state.claim is None:
+                records[claim_key(task, state.attempt)] = encode(bar_claim())
+            records[end_key(task, state.attempt)] = encode(make_end(task, state))
+        return self.ledger.store.commit([Group(Space.LEDGER, records)])[0] if records else frozenset()
 
     def _open(self, tasks: Iterable[str]) -> dict[str, TaskState]:
         states = self.ledger.states(tasks)
@@ -162,15 +158,11 @@ class CanvasRecords:
         if blobs:
             self.ledger.store.delete_blobs(blobs)
 
-    def finish(self, canvas: str, end: End) -> bool:
+    def end(self, canvas: str, end: End) -> bool:
         """Write the end of a canvas; False when it had ended before, and this changes nothing."""
         group = Group(Space.LEDGER, {end_key(canvas, 1): encode(end), claim_key(canvas, 1): encode(bar_claim())})
         lost = self.ledger.store.commit([group])[0]
-        won = end_key(canvas, 1) not in lost or self._is(canvas, end)
-        if won:
-            self.ledger.store.commit([Group(Space.LEDGER, deletes=[request_key(canvas)])])
-            self.remove_marks(canvas)
-        return won
+        return end_key(canvas, 1) not in lost or self._is(canvas, end)
 
     def _is(self, canvas: str, end: End) -> bool:
         return self.ledger.store.get(Space.LEDGER, [end_key(canvas, 1)]).get(end_key(canvas, 1)) == encode(end)

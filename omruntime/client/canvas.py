@@ -198,7 +198,7 @@ def _submit(recording: Recording, runtime: OmegaRuntime) -> CanvasResult:
         pushed: Future[bytes] | None = backend.submit_canvas(recording.id, calls)
     except BaseException:
         # Nobody holds its handle: nothing of it may look like work that waits.
-        Conductor(session.ledger, session.auth, lambda tasks: None).cancel(recording.id, "could not be sent")
+        Conductor(session.ledger, session.auth, None).cancel(recording.id, "could not be sent")
         raise
     return CanvasResult(recording.id, session, runtime.recording_to(None), pushed)
 
@@ -234,4 +234,5 @@ def _request_of_canvas(recording: Recording, backend: Any) -> Request:
         runtime=backend.lease,
         incarnation=backend.incarnation(),
         canvas=recording.id,
+        followed=True,
     )

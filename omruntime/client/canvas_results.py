@@ -169,7 +169,8 @@ class CanvasResult(AsyncResult):
         if runtime is not None and self._step_runs():
             runtime.engine.need(Capability.CANCEL_RUNNING, "cancelling a canvas with a running step")
         backend = runtime.engine.backend if runtime is not None and runtime.engine.is_open else None
-        conductor = Conductor(session.ledger, session.auth, lambda tasks: None)
+        send = runtime.engine.send if backend is not None and runtime is not None else None
+        conductor = Conductor(session.ledger, session.auth, send)
         won, running = conductor.cancel(self.id, "was cancelled with its canvas")
         if backend is not None:
             for task in (*running, self.id):

@@ -6,12 +6,13 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from omruntime.abc import Backend, Capability
+from omruntime.abc import Backend, Call, Capability
 from omruntime.auth import Auth, default_auth
 from omruntime.errors import RuntimeClosed, UnsupportedCapability
+from omruntime.ledger import Request
 
 __all__ = ["Engine"]
 
@@ -91,6 +92,12 @@ class Engine:
                 f"{self.address.partition(':')[0] or self._kind.name!r} does not have",
                 capability=capability.name,
             )
+
+    def send(self, tasks: Sequence[tuple[str, Request]]) -> None:
+        """Send tasks that are recorded already."""
+        self.backend.submit_many(
+            [Call(task, request.name, request.label, tuple(request.payload)) for task, request in tasks]
+        )
 
     def add_owner(self, owner: object) -> None:
         """Keep the engine open for this owner."""

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from omruntime.abc import Capability
+from omruntime.canvas import Conductor
 from omruntime.client.inspection import missing_label
 from omruntime.client.waiting import Waiting
 from omruntime.errors import NoSuchLabelWarning, RemoteTraceback, ResultExpired, TaskRevoked
@@ -198,7 +199,7 @@ class AsyncResult:
         state = self._state()
         if state.end is not None:
             return False
-        if state.claim is not None and self._runtime is not None:
+        if state.runs and self._runtime is not None:
             self._runtime.engine.need(Capability.CANCEL_RUNNING, "cancelling a running task")
         error = TaskRevoked(f"{state.name} (task {self.id}) was cancelled", task=self.id)
         session = self._session
@@ -206,6 +207,7 @@ class AsyncResult:
         before, won = session.ledger.close_task(self.id, state.attempt, end)
         if won and self._runtime is not None and self._runtime.engine.is_open:
             self._runtime.engine.backend.cancel(self.id)
+            Conductor(session.ledger, session.auth, self._runtime.engine.send).call_back([self.id])
         return won and before.end is None
 
     revoke = cancel

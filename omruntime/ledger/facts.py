@@ -26,6 +26,7 @@ __all__ = [
     "Request",
     "Sent",
     "callback_id",
+    "called_back",
     "canvas_key",
     "claim_key",
     "decode",
@@ -209,9 +210,17 @@ def step_id(canvas: str, number: int) -> str:
     return f"{canvas}-{number:0{STEP_DIGITS}d}"
 
 
+_CALLBACK = "-callback"
+
+
 def callback_id(task: str) -> str:
     """Return the id of the task that is sent once this one is over."""
-    return f"{task}-callback"
+    return task + _CALLBACK
+
+
+def called_back(task: str) -> str | None:
+    """Return the id of the task that a callback is about; None for a task that is no callback."""
+    return task.removesuffix(_CALLBACK) if task.endswith(_CALLBACK) else None
 
 
 def step_number(task: str) -> int:

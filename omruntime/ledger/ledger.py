@@ -20,6 +20,7 @@ from omruntime.ledger.facts import (
     decode,
     encode,
     end_key,
+    mark_prefix,
     new_nonce,
     request_key,
     sent_key,
@@ -131,11 +132,14 @@ class Ledger:
 
     def end(self, task: str, attempt: int, end: End) -> bool:
         """End an attempt; False when it had ended before, and this changes nothing."""
-        group = self.end_group(task, attempt, end)
-        if not self.store.commit([group])[0]:
+        return self._won(task, attempt, self.end_group(task, attempt, end))
+
+    def _won(self, task: str, attempt: int, group: Group) -> bool:
+        """Commit a group, and tell whether its end of the attempt is the one that counts."""
+        key = end_key(task, attempt)
+        if key not in self.store.commit([group])[0]:
             return True
-        held = self.store.get(Space.LEDGER, [end_key(task, attempt)]).get(end_key(task, attempt))
-        return held == group.inserts[end_key(task, attempt)]
+        return self.store.get(Space.LEDGER, [key]).get(key) == group.inserts[key]
 
     def close_task(self, task: str, first: int, end: End) -> tuple[TaskState, bool]:
         """Bring a task to a terminal end whether or not it has begun; the flag tells whether this end won.
@@ -148,12 +152,19 @@ class Ledger:
             if state.end is not None:
                 return state, False
             attempt = max(attempt, state.attempt)
-            if state.claim is None and self.store.commit([self.claim_group(task, attempt, bar_claim())])[0]:
-                continue
-            if self.end(task, attempt, end):
+            # In one go: whoever dies between the two would leave a task that nobody may begin and nobody has ended.
+            claim = {claim_key(task, attempt): encode(bar_claim())} if state.claim is None else {}
+            if self._won(task, attempt, Group(Space.LEDGER, {**claim, end_key(task, attempt): encode(end)})):
                 if state.request is not None:
-                    self.clear(task, state.request, end)
+                    self._clear_closed(task, state.request, end)
                 return state, True
+
+    def _clear_closed(self, task: str, request: Request, end: End) -> None:
+        if request.followed:
+            # It is what reminds of that which follows.
+            self.store.delete_blobs(set(request.blobs) - set(end.blobs))
+        else:
+            self.clear(task, request, end)
 
     def state(self, task: str) -> TaskState:
         """Return what the facts say about a task.
@@ -300,7 +311,8 @@ class Ledger:
         """Delete the facts of a task that is over, but for the first claim: the tombstone."""
         keys = [end_key(task, number) for number in range(1, attempt + 1)]
         keys += [claim_key(task, number) for number in range(2, attempt + 1)]
-        keys += [key for key, _ in self.store.scan(Space.LEDGER, sent_prefix(task))]
+        for prefix in (sent_prefix(task), mark_prefix(task)):
+            keys += [key for key, _ in self.store.scan(Space.LEDGER, prefix)]
         self.store.commit([Group(Space.LEDGER, deletes=[request_key(task), canvas_key(task), *keys])])
         if end.blobs:
             self.store.delete_blobs(end.blobs)

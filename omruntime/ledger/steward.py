@@ -19,6 +19,7 @@ from omruntime.ledger.facts import (
     End,
     Request,
     Sent,
+    called_back,
     decode,
     encode,
     lease_prefix,
@@ -191,8 +192,12 @@ class Steward:
         if state.attempt > 1:
             return True
         if request.waits and not self._ledger.store.scan(Space.LEDGER, sent_prefix(task), limit=1):
-            return False
+            return self._is_due_callback(task)
         return self._incarnation is not None and self._incarnation() != request.incarnation
+
+    def _is_due_callback(self, task: str) -> bool:
+        about = called_back(task)
+        return about is not None and about in self._ledger.ends([about])
 
     def _send(self, task: str, request: Request, attempt: int, report: Report) -> None:
         if self._resend is None or request.engine != self._engine:

@@ -142,6 +142,7 @@ class Attempts:
         if (end := state.end) is not None:
             _drop_arguments(delivery, end)
             self._patiently(lambda: self._dispatcher.follow(delivery, end, True))
+            self._dispatcher.spent(delivery)
             self._dispatcher.settle(delivery, end.outcome)
         elif state.claim is None:
             delivery.attempt = state.attempt

@@ -132,6 +132,7 @@ class Dispatcher:
                 return True
         if answer.end is not None:
             self.follow(delivery, answer.end, True)
+            self.spent(delivery)
         self.settle(delivery, answer.end.outcome if answer.end is not None else b"")
         return False
 

@@ -37,6 +37,7 @@ class Party:
     """An actor with what the model has to know of it."""
 
     host: str = ""
+    task: str = ""
     actor: Actor = field(init=False)
     attempts: list[int] = field(default_factory=list)
 
