@@ -8,7 +8,18 @@ from typing import Any
 
 from omruntime import virtualobj
 
-__all__ = ["give", "native_give", "native_noop", "native_predict", "native_take", "noop", "take"]
+__all__ = [
+    "forever",
+    "give",
+    "native_give",
+    "native_noop",
+    "native_predict",
+    "native_take",
+    "native_total",
+    "noop",
+    "take",
+    "total",
+]
 
 MEGABYTES = 10
 
@@ -17,6 +28,20 @@ MEGABYTES = 10
 def noop(data: Any = None) -> Any:
     """Do nothing."""
     return data
+
+
+@virtualobj
+def total(results: Any = ()) -> Any:
+    """Add up what was mapped."""
+    return sum(results)
+
+
+@virtualobj
+def forever() -> None:
+    """Run until somebody stops it."""
+    import threading
+
+    threading.Event().wait()
 
 
 @virtualobj
@@ -36,6 +61,11 @@ def give(data: Any = None) -> Any:
 def native_noop(data: Any) -> Any:
     """Do nothing."""
     return data
+
+
+def native_total(data: Any) -> Any:
+    """Add up what was mapped."""
+    return sum(data)
 
 
 def native_take(data: Any) -> int:
