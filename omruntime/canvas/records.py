@@ -115,9 +115,7 @@ class CanvasRecords:
 
     def remove_marks(self, canvas: str) -> None:
         """Delete the marks of a canvas that is over."""
-        store = self.ledger.store
-        while rows := store.scan(Space.LEDGER, mark_prefix(canvas), limit=PAGE):
-            store.commit([Group(Space.LEDGER, deletes=[key for key, _ in rows])])
+        self.ledger.remove_all(mark_prefix(canvas))
 
     # -- ends ----------------------------------------------------------------------------------------------------
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from omruntime.abc import Capability
+from omruntime.abc import Call, Capability
 from omruntime.canvas import ROOT, CanvasRecords, Conductor, Plan
 from omruntime.client.result import AsyncResult
 from omruntime.errors import ResultExpired, UpstreamFailed
-from omruntime.ledger import End, TaskState, step_id
-
-if TYPE_CHECKING:
-    pass
+from omruntime.ledger import End, Request, TaskState, step_id
 
 __all__ = ["CanvasResult", "GroupResult"]
 
@@ -106,7 +103,15 @@ class CanvasResult(AsyncResult):
 
     def _ends(self, numbers: Sequence[int]) -> dict[int, End]:
         tasks = {step_id(self.id, number): number for number in numbers}
-        return {tasks[task]: end for task, (_, end) in self._session.ledger.ends(tasks).items()}
+        ledger, watcher = self._session.ledger, self._session.watcher
+        ends = ledger.ends(tasks)
+        if missing := [task for task in tasks if task not in ends]:
+            # Those of a runtime that is gone end when somebody looks.
+            for task, state in ledger.states(missing).items():
+                if isinstance(state, TaskState):
+                    watcher.attend(task, state)
+            ends |= ledger.ends(missing)
+        return {tasks[task]: end for task, (_, end) in ends.items()}
 
     def _outcome_of(self, number: int, ends: dict[int, End]) -> tuple[str, Any]:
         if number not in ends:
@@ -169,7 +174,7 @@ class CanvasResult(AsyncResult):
         if runtime is not None and self._step_runs():
             runtime.engine.need(Capability.CANCEL_RUNNING, "cancelling a canvas with a running step")
         backend = runtime.engine.backend if runtime is not None and runtime.engine.is_open else None
-        conductor = Conductor(session.ledger, session.auth, lambda tasks: None)
+        conductor = Conductor(session.ledger, session.auth, self._send)
         won, running = conductor.cancel(self.id, "was cancelled with its canvas")
         if backend is not None:
             for task in (*running, self.id):
@@ -178,14 +183,26 @@ class CanvasResult(AsyncResult):
 
     revoke = cancel
 
+    def _send(self, tasks: Sequence[tuple[str, Request]]) -> None:
+        """Send the callbacks of steps that never ran, where this is the engine that they are for."""
+        engine = self._runtime.engine if self._runtime is not None else None
+        if engine is None or not engine.is_open:
+            return
+        backend = engine.backend
+        ours = [(task, each) for task, each in tasks if (each.engine, each.runtime) == (backend.address, backend.lease)]
+        backend.submit_many([Call(task, each.name, each.label, tuple(each.payload)) for task, each in ours])
+
     def _step_runs(self) -> bool:
         states = self._session.ledger.states([step_id(self.id, number) for number in range(self._plan.steps)])
         return any(isinstance(state, TaskState) and state.runs and state.end is None for state in states.values())
 
     def forget(self) -> bool:
         """Delete the records and the values of a canvas that is over and of all its steps; False while it is not."""
-        if not self.ready():
-            return False
+        try:
+            if not self.ready():
+                return False
+        except ResultExpired:
+            return True
         for step in self.steps():
             step.forget()
         return super().forget()

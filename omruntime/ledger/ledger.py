@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from omruntime.abc import Group, Space, Store
 from omruntime.errors import ResultExpired, UnknownTask
 from omruntime.ledger.facts import (
+    CANVAS_NAMES,
     FINAL,
     Claim,
     End,
@@ -20,6 +21,7 @@ from omruntime.ledger.facts import (
     decode,
     encode,
     end_key,
+    mark_prefix,
     new_nonce,
     request_key,
     sent_key,
@@ -302,8 +304,16 @@ class Ledger:
         keys += [claim_key(task, number) for number in range(2, attempt + 1)]
         keys += [key for key, _ in self.store.scan(Space.LEDGER, sent_prefix(task))]
         self.store.commit([Group(Space.LEDGER, deletes=[request_key(task), canvas_key(task), *keys])])
+        if end.name.startswith(CANVAS_NAMES):
+            # Steps that were on their way out when it was cancelled have left theirs after it.
+            self.remove_all(mark_prefix(task))
         if end.blobs:
             self.store.delete_blobs(end.blobs)
+
+    def remove_all(self, prefix: str, page: int = 500) -> None:
+        """Delete every fact whose key begins with ``prefix``."""
+        while rows := self.store.scan(Space.LEDGER, prefix, limit=page):
+            self.store.commit([Group(Space.LEDGER, deletes=[key for key, _ in rows])])
 
     def remove_requests(self, tasks: Iterable[str]) -> None:
         """Delete the requests of tasks that have ended."""

@@ -48,8 +48,8 @@ class Dispatcher:
         self.abandoned = False
         """Nobody waits any more for a store that is not there."""
         self.attempts: Attempts
-        self.follow: Callable[[Delivery, End, bool], None] = lambda delivery, end, again: None
-        """Does what follows from a terminal end; the flag: perhaps somebody did it before."""
+        self.follow: Callable[[Delivery, End, bool], bool] = lambda delivery, end, again: True
+        """Does what follows from a terminal end, and tells whether it is done; the flag: perhaps somebody did before."""
 
     # -- in ------------------------------------------------------------------------------------------------------
 
