@@ -7,7 +7,7 @@ from typing import Any
 from omruntime import virtualobj
 from omruntime_conformance.tasks import Trouble, note, pass_gate
 
-__all__ = ["HANDED", "modelled", "step"]
+__all__ = ["HANDED", "modelled", "step", "told"]
 
 HANDED = ("result", "results", "state")
 """Names under which a script may be handed something."""
@@ -37,3 +37,9 @@ def modelled(
     if fail:
         raise Trouble(fail)
     return [method, data]
+
+
+@virtualobj
+def told(state: str = "") -> str:
+    """Return the state that the task ended in which this is the callback of."""
+    return state

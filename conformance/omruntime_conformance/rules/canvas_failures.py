@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -19,12 +20,13 @@ from omruntime.errors import (
 )
 from omruntime_conformance.context import Context
 from omruntime_conformance.registry import rule
-from omruntime_conformance.steps import modelled, step
+from omruntime_conformance.steps import modelled, step, told
 from omruntime_conformance.tasks import Trouble, note, pass_gate
 
 
 def _deploy(ctx: Context) -> None:
     ctx.deploy(step)
+    ctx.deploy(told)
     ctx.om.models.put(modelled, "modelled")
 
 
@@ -189,14 +191,14 @@ def cancel_stops_everything(ctx: Context) -> None:
 
     def sequence(gate: str) -> CanvasResult:
         with runtime.sequence() as crt:
-            crt.script("step").run(log=log, gate=gate, name="runs")
-            crt.script("step").run(log=log, name="never")
+            crt.callback("told").script("step").run(log=log, gate=gate, name="runs")
+            crt.callback("told").script("step").run(log=log, name="never")
             return crt.run()
 
     def parallel(gate: str) -> CanvasResult:
         with runtime.parallel() as crt:
             for number in range(6):
-                crt.script("step").run(log=log, gate=gate, name="runs" if number < 2 else "never")
+                crt.callback("told").script("step").run(log=log, gate=gate, name="runs" if number < 2 else "never")
             return crt.run()
 
     def nested(gate: str) -> CanvasResult:
@@ -206,7 +208,7 @@ def cancel_stops_everything(ctx: Context) -> None:
                     steps.script("step").run(log=log, gate=gate, name="runs")
                     ctx.om.runtime.script("step").run(log=log, gate=gate, name="runs")
                     inner.script("step").run(log=log, name="never")
-            crt.script("step").run(log=log, name="never")
+            crt.callback("told").script("step").run(log=log, name="never")
             return crt.run()
 
     by_handle: Callable[[CanvasResult], bool] = lambda result: result.cancel()  # noqa: E731
@@ -235,14 +237,19 @@ def _is_cancelled(ctx: Context, build: Callable[[str], CanvasResult], cancel: Ca
     others = [ctx.om.runtime.script("step").run(number, log=str(ctx.log), name="next") for number in range(slots)]
     assert [ctx.value(other) for other in others] == [*range(slots)]
     assert len(ctx.log.starts("runs")) == before + busy
+    assert _told(ctx, result) == {"REVOKED"}
     assert result.forget()
-    assert not _records(ctx, result.id, but="claim:"), "forget() must leave no more than tombstones"
+    facts = [key for key, _ in ctx.om.store.scan(Space.LEDGER, "") if result.id in key and "-callback" not in key]
+    assert all(key.startswith("claim:") for key in facts), "forget() leaves more than tombstones"
 
 
-def _records(ctx: Context, canvas: str, but: str = "") -> list[str]:
-    """Return the keys of all facts about a canvas, its steps and its marks."""
-    keys = [key for key, _ in ctx.om.store.scan(Space.LEDGER, "") if canvas in key]
-    return [key for key in keys if not but or not key.startswith(but)]
+def _told(ctx: Context, result: CanvasResult) -> set[str]:
+    """Return what the callbacks of a canvas' steps were told."""
+    states = []
+    for each in result.steps():
+        with contextlib.suppress(UnknownTask):
+            states.append(ctx.value(ctx.om.runtime.result(f"{each.id}-callback")))
+    return set(states)
 
 
 @rule("CAN-018", rests_on=("CAN-006", "CAN-007"))
@@ -353,7 +360,7 @@ _SUBMITS = """
 import threading, time
 
 om = Omega()
-script = om.runtime.script("counted")
+om.runtime.workers()
 with om.runtime.parallel() as crt:
     for number in range(int(argv[2])):
         crt.script("counted").run(number, log=argv[0], gate=argv[1])
@@ -428,7 +435,7 @@ def _open_canvas(ctx: Context, om: Omega, gate: object, name: str) -> CanvasResu
         with crt.mapreduce() as inner:
             for number in range(3):
                 inner.script("step").run(number, log=str(ctx.log), name=f"{name} later")
-        crt.callback("step").script("step").run("last", log=str(ctx.log), name=f"{name} later")
+        crt.callback("told").script("step").run("last", log=str(ctx.log), name=f"{name} later")
         return crt.run()
 
 
