@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from omruntime.auth import Auth
 from omruntime.canvas.plan import Plan
 from omruntime.canvas.records import CanvasRecords, pages
-from omruntime.errors import TaskRevoked, UnknownTask, UpstreamFailed
+from omruntime.errors import RuntimeClosed, TaskRevoked, UnknownTask, UpstreamFailed
 from omruntime.ledger import End, Ledger, Request, TaskState, callback_id, step_id, step_number
 from omruntime.wire import end_of, end_with, success
 
@@ -85,7 +85,16 @@ class Conductor:
     def call_back(self, tasks: Sequence[str]) -> None:
         """Send the callbacks of tasks that are over, where they have one."""
         requests = self._ledger.requests([callback_id(task) for task in tasks])
-        self._send_noted(list(requests.items()))
+        try:
+            self._send_noted(list(requests.items()))
+        except RuntimeClosed:
+            if not all(request.runtime for request in requests.values()):
+                # It is detached work: a steward sends it.
+                raise
+            why = "was revoked: its runtime was closed before its turn came"
+            for task, state in self._ledger.states(requests).items():
+                if isinstance(state, TaskState) and state.end is None:
+                    self._ledger.close_task(task, state.attempt, self._revoked(task, state, why))
 
     def _send_noted(self, tasks: Sequence[tuple[str, Request]]) -> None:
         """Send tasks and tell stewards that they do not wait any more; those of a tied runtime nobody sends again."""

@@ -12,7 +12,7 @@ from omruntime.abc import Group, Space
 from omruntime.canvas.plan import Plan
 from omruntime.errors import CanvasError, UnknownTask
 from omruntime.ledger import End, Ledger, Request, TaskState, bar_claim, step_id
-from omruntime.ledger.facts import canvas_key, claim_key, encode, end_key, mark_key, mark_prefix, request_key
+from omruntime.ledger.facts import canvas_key, claim_key, encode, end_key, mark_key, mark_prefix
 
 __all__ = ["GROUP", "PAGE", "CanvasRecords", "pages"]
 
@@ -115,10 +115,8 @@ class CanvasRecords:
 
     def clear(self, canvas: str) -> None:
         """Delete the request and the marks of a canvas that has ended, with all that follows from that done."""
-        store = self.ledger.store
-        store.commit([Group(Space.LEDGER, deletes=[request_key(canvas)])])
-        while rows := store.scan(Space.LEDGER, mark_prefix(canvas), limit=PAGE):
-            store.commit([Group(Space.LEDGER, deletes=[key for key, _ in rows])])
+        self.ledger.remove_requests([canvas])
+        self.ledger.remove_all(mark_prefix(canvas))
 
     # -- ends ----------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from omruntime.client.requirements import OnMissing
 from omruntime.client.result import AsyncResult
 from omruntime.client.submission import Prepared, request_of, taken_of
 from omruntime.errors import CanvasError, CanvasWarning
-from omruntime.ledger import Request, TaskState
+from omruntime.ledger import CANVAS_NAMES, Request, TaskState
 from omruntime.wire import Upstream
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Canvas:
     def __init__(self, runtime: OmegaRuntime, recorder: Recorder) -> None:
         self._recorder = recorder
         self._runtime = runtime.recording_to(recorder)
-        self._token: Token[Recorder | None] | None = None
+        self._tokens: list[Token[Recorder | None]] = []
 
     @classmethod
     def begin(cls, runtime: OmegaRuntime, kind: str) -> Canvas:
@@ -136,13 +136,11 @@ class Canvas:
     # -- the block -----------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        self._token = ACTIVE.set(self._recorder)
+        self._tokens.append(ACTIVE.set(self._recorder))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
-        if self._token is not None:
-            ACTIVE.reset(self._token)
-            self._token = None
+        ACTIVE.reset(self._tokens.pop())
         recording = self._recorder.recording
         if kind is None and self._recorder.is_root and not recording.has_run and recording.steps:
             warnings.warn(
@@ -198,6 +196,7 @@ def _submit(recording: Recording, runtime: OmegaRuntime) -> CanvasResult:
         pushed: Future[bytes] | None = backend.submit_canvas(recording.id, calls)
     except BaseException:
         # Nobody holds its handle: nothing of it may look like work that waits.
+        session.ledger.remove_requests([later.header.id for _, later in prepared if later is not None])
         Conductor(session.ledger, session.auth, None).cancel(recording.id, "could not be sent")
         raise
     return CanvasResult(recording.id, session, runtime.recording_to(None), pushed)
@@ -226,7 +225,7 @@ def _handed_on(recording: Recording, plan: Plan) -> list[tuple[Prepared, Prepare
 
 def _request_of_canvas(recording: Recording, backend: Any) -> Request:
     return Request(
-        name=f"canvas.{recording.kind(0)}",
+        name=f"{CANVAS_NAMES}{recording.kind(0)}",
         label="",
         payload=[],
         submitted=time.time(),

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omruntime.abc import Capability
 from omruntime.canvas import ROOT, CanvasRecords, Conductor, Plan
 from omruntime.client.result import AsyncResult
 from omruntime.errors import ResultExpired, UpstreamFailed
 from omruntime.ledger import End, TaskState, step_id
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["CanvasResult", "GroupResult"]
 
@@ -106,7 +103,15 @@ class CanvasResult(AsyncResult):
 
     def _ends(self, numbers: Sequence[int]) -> dict[int, End]:
         tasks = {step_id(self.id, number): number for number in numbers}
-        return {tasks[task]: end for task, (_, end) in self._session.ledger.ends(tasks).items()}
+        ledger, watcher = self._session.ledger, self._session.watcher
+        ends = ledger.ends(tasks)
+        if missing := [task for task in tasks if task not in ends]:
+            # Those of a runtime that is gone end when somebody looks.
+            for task, state in ledger.states(missing).items():
+                if isinstance(state, TaskState):
+                    watcher.attend(task, state)
+            ends |= ledger.ends(missing)
+        return {tasks[task]: end for task, (_, end) in ends.items()}
 
     def _outcome_of(self, number: int, ends: dict[int, End]) -> tuple[str, Any]:
         if number not in ends:
@@ -164,12 +169,13 @@ class CanvasResult(AsyncResult):
             UnsupportedCapability: a step runs, and the engine cannot stop a running task.
         """
         runtime, session = self._runtime, self._session
-        if self._state().end is not None:
+        state = self._state()
+        if state.end is not None:
             return False
         if runtime is not None and self._step_runs():
             runtime.engine.need(Capability.CANCEL_RUNNING, "cancelling a canvas with a running step")
         backend = runtime.engine.backend if runtime is not None and runtime.engine.is_open else None
-        send = runtime.engine.send if backend is not None and runtime is not None else None
+        send = runtime.engine.sender_for(state.request) if runtime is not None else None
         conductor = Conductor(session.ledger, session.auth, send)
         won, running = conductor.cancel(self.id, "was cancelled with its canvas")
         if backend is not None:
@@ -185,8 +191,11 @@ class CanvasResult(AsyncResult):
 
     def forget(self) -> bool:
         """Delete the records and the values of a canvas that is over and of all its steps; False while it is not."""
-        if not self.ready():
-            return False
+        try:
+            if not self.ready():
+                return False
+        except ResultExpired:
+            return True
         for step in self.steps():
             step.forget()
         return super().forget()

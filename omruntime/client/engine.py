@@ -93,8 +93,14 @@ class Engine:
                 capability=capability.name,
             )
 
-    def send(self, tasks: Sequence[tuple[str, Request]]) -> None:
-        """Send tasks that are recorded already."""
+    def sender_for(self, request: Request | None) -> Callable[[Sequence[tuple[str, Request]]], None] | None:
+        """Return what sends tasks that belong to a request; None where it was not this engine that had that."""
+        if request is None or not self.is_open:
+            return None
+        mine = (request.engine, request.runtime) == (self.backend.address, self.backend.lease)
+        return self._send if mine else None
+
+    def _send(self, tasks: Sequence[tuple[str, Request]]) -> None:
         self.backend.submit_many(
             [Call(task, request.name, request.label, tuple(request.payload)) for task, request in tasks]
         )

@@ -207,7 +207,8 @@ class AsyncResult:
         before, won = session.ledger.close_task(self.id, state.attempt, end)
         if won and self._runtime is not None and self._runtime.engine.is_open:
             self._runtime.engine.backend.cancel(self.id)
-            Conductor(session.ledger, session.auth, self._runtime.engine.send).call_back([self.id])
+            send = self._runtime.engine.sender_for(state.request)
+            Conductor(session.ledger, session.auth, send).call_back([self.id])
         return won and before.end is None
 
     revoke = cancel

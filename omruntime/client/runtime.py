@@ -15,7 +15,7 @@ from omruntime.client.requirements import OnMissing, Requirements, normal_label
 from omruntime.client.result import AsyncResult
 from omruntime.client.submission import submit_now
 from omruntime.errors import OmegaRuntimeError, UnknownTask
-from omruntime.ledger import TaskState
+from omruntime.ledger import CANVAS_NAMES, TaskState
 from omruntime.plugins import load_backend_class
 from omruntime.store import mask
 
@@ -258,7 +258,7 @@ class OmegaRuntime:
         known = session.ledger.states([id])[id]
         if isinstance(known, UnknownTask):
             raise known
-        if isinstance(known, TaskState) and known.name.startswith("canvas."):
+        if isinstance(known, TaskState) and known.name.startswith(CANVAS_NAMES):
             return CanvasResult(id, session, self)
         return AsyncResult(id, session, self)
 

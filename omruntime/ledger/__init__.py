@@ -1,6 +1,7 @@
 """What happened to every task, as append-only facts in the store: status, outcome, and who owes what."""
 
 from omruntime.ledger.facts import (
+    CANVAS_NAMES,
     FINAL,
     LOST,
     RETRY,
@@ -18,6 +19,7 @@ from omruntime.ledger.ledger import Granted, Ledger, Refused, TaskState, bar_cla
 from omruntime.ledger.steward import EXPIRY_VARIABLE, Report, Steward, default_expiry, lost_budget, lost_end
 
 __all__ = [
+    "CANVAS_NAMES",
     "EXPIRY_VARIABLE",
     "FINAL",
     "LOST",

@@ -17,6 +17,7 @@ from typing import TypeVar
 import msgspec
 
 __all__ = [
+    "CANVAS_NAMES",
     "FINAL",
     "LOST",
     "RETRY",
@@ -49,6 +50,8 @@ RETRY = "retry"
 """End of an attempt whose exception is to be tried again."""
 LOST = "lost"
 """End of an attempt whose worker died, to be tried again."""
+CANVAS_NAMES = "canvas."
+"""What the names of canvases begin with, and of no task."""
 FINAL = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 """Terminal ends: the first one is the task's outcome."""
 

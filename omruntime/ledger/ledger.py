@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from omruntime.abc import Group, Space, Store
 from omruntime.errors import ResultExpired, UnknownTask
 from omruntime.ledger.facts import (
+    CANVAS_NAMES,
     FINAL,
     Claim,
     End,
@@ -314,8 +315,16 @@ class Ledger:
         for prefix in (sent_prefix(task), mark_prefix(task)):
             keys += [key for key, _ in self.store.scan(Space.LEDGER, prefix)]
         self.store.commit([Group(Space.LEDGER, deletes=[request_key(task), canvas_key(task), *keys])])
+        if end.name.startswith(CANVAS_NAMES):
+            # Steps that were on their way out when it was cancelled have left theirs after it.
+            self.remove_all(mark_prefix(task))
         if end.blobs:
             self.store.delete_blobs(end.blobs)
+
+    def remove_all(self, prefix: str, page: int = 500) -> None:
+        """Delete every fact whose key begins with ``prefix``."""
+        while rows := self.store.scan(Space.LEDGER, prefix, limit=page):
+            self.store.commit([Group(Space.LEDGER, deletes=[key for key, _ in rows])])
 
     def remove_requests(self, tasks: Iterable[str]) -> None:
         """Delete the requests of tasks that have ended."""

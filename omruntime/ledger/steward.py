@@ -45,8 +45,8 @@ LOST_ATTEMPTS = 3
 ABANDONED = 3600.0
 """Seconds after which a canvas that nobody has committed counts as given up, where no lease tells."""
 
-Followed = Callable[[str, Request, End], None]
-"""Does what follows from the end of a task: its id, its request, its terminal end."""
+Followed = Callable[[str, Request, End], bool]
+"""Does what follows from the end of a task (its id, its request, its terminal end), and tells whether it is done."""
 LostVerdict = Callable[[str, TaskState, str], End]
 """Makes the terminal end of a lost task: its id, its state, what happened."""
 
@@ -152,11 +152,12 @@ class Steward:
 
     def _close(self, task: str, request: Request, end: End, gone: dict[str, bool]) -> None:
         """Do what follows from an end; the request goes last, since it is what reminds of that."""
-        if request.followed and not (request.runtime and self._is_gone(request.runtime, gone)):
-            if self._follow is None or request.engine != self._engine:
-                return
-            self._follow(task, request, end)
-        self._ledger.clear(task, request, end)
+        follows = request.followed and not (request.runtime and self._is_gone(request.runtime, gone))
+        if not follows or self._has_followed(task, request, end):
+            self._ledger.clear(task, request, end)
+
+    def _has_followed(self, task: str, request: Request, end: End) -> bool:
+        return self._follow is not None and request.engine == self._engine and self._follow(task, request, end)
 
     def _give_up(self, task: str, request: Request, gone: dict[str, bool]) -> None:
         """Remove a step of a canvas whose submitter died before it was committed."""

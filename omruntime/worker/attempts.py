@@ -121,8 +121,8 @@ class Attempts:
             self.read_ledger(delivery)
         elif end.state in FINAL:
             _drop_arguments(delivery, end)
-            self._patiently(lambda: self._dispatcher.follow(delivery, end, False))
-            self._dispatcher.spent(delivery)
+            if self._patiently(lambda: self._dispatcher.follow(delivery, end, False)):
+                self._dispatcher.spent(delivery)
             self._dispatcher.settle(delivery, end.outcome)
         else:
             delivery.attempt += 1
@@ -141,8 +141,8 @@ class Attempts:
             return
         if (end := state.end) is not None:
             _drop_arguments(delivery, end)
-            self._patiently(lambda: self._dispatcher.follow(delivery, end, True))
-            self._dispatcher.spent(delivery)
+            if self._patiently(lambda: self._dispatcher.follow(delivery, end, True)):
+                self._dispatcher.spent(delivery)
             self._dispatcher.settle(delivery, end.outcome)
         elif state.claim is None:
             delivery.attempt = state.attempt

@@ -26,11 +26,13 @@ class Canvases:
     Args:
         auth: keys that sign the ends of steps that never run.
         send: sends a call to the engine.
+        tied: what is not sent when this host is closed is not sent any more.
     """
 
-    def __init__(self, auth: Auth, send: Callable[[Call], object]) -> None:
+    def __init__(self, auth: Auth, send: Callable[[Call], object], *, tied: bool) -> None:
         self._auth = auth
         self._send = send
+        self._tied = tied
         self._lock = threading.Lock()
         self._conductors: dict[int, Conductor] = {}
         self._waiting: dict[str, Future[bytes]] = {}
@@ -47,30 +49,35 @@ class Canvases:
         for task, request in tasks:
             self._send(Call(id=task, name=request.name, label=request.label, payload=tuple(request.payload)))
 
-    def follow(self, delivery: Delivery, end: End, again: bool) -> None:
-        """Do what follows from the end of a delivery's task.
+    def follow(self, delivery: Delivery, end: End, again: bool) -> bool:
+        """Do what follows from the end of a delivery's task; False when a steward has to do it.
 
         Raises:
             StoreUnavailable: it has to be done again, when the store is back.
         """
         header = delivery.header
         if header.canvas or header.callback:
-            self._follow(delivery.site, delivery.task, header.canvas, end, again)
+            return self._follow(delivery.site, delivery.task, header.canvas, end, again)
+        return True
 
-    def follow_for_steward(self, site: Site) -> Callable[[str, Request, End], None]:
+    def follow_for_steward(self, site: Site) -> Callable[[str, Request, End], bool]:
         """Return what a steward calls for a task whose writer did not live to do what follows."""
         return lambda task, request, end: self._follow(site, task, request.canvas, end, True)
 
-    def _follow(self, site: Site, task: str, canvas: str, end: End, again: bool) -> None:
+    def _follow(self, site: Site, task: str, canvas: str, end: End, again: bool) -> bool:
         try:
             self.conductor(site).task_ended(task, canvas, end.state == "SUCCESS", again=again)
         except StoreUnavailable:
             raise
         except RuntimeClosed:
+            if not self._tied:
+                return False
             self._revoke(site, canvas, "was revoked: its runtime was closed before its turn came")
         except OmegaRuntimeError:
             # What is left undone a steward does: the request of this task tells it.
             _log.exception("what follows from the end of task %s could not be done", task)
+            return False
+        return True
 
     def watch(self, canvas: str) -> Future[bytes]:
         """Return a future of a canvas' packed outcome; empty bytes mean that the ledger alone can tell."""

@@ -48,8 +48,8 @@ class Dispatcher:
         self.abandoned = False
         """Nobody waits any more for a store that is not there."""
         self.attempts: Attempts
-        self.follow: Callable[[Delivery, End, bool], None] = lambda delivery, end, again: None
-        """Does what follows from a terminal end; the flag: perhaps somebody did it before."""
+        self.follow: Callable[[Delivery, End, bool], bool] = lambda delivery, end, again: True
+        """Does what follows from a terminal end, and tells whether it is done; the flag: somebody may have before."""
 
     # -- in ------------------------------------------------------------------------------------------------------
 
@@ -130,8 +130,7 @@ class Dispatcher:
             if not isinstance(answer, Refused):
                 self.launch(slot, delivery, answer.attempt, claim)
                 return True
-        if answer.end is not None:
-            self.follow(delivery, answer.end, True)
+        if answer.end is not None and self.follow(delivery, answer.end, True):
             self.spent(delivery)
         self.settle(delivery, answer.end.outcome if answer.end is not None else b"")
         return False

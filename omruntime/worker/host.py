@@ -78,7 +78,7 @@ class Host:
         self._keeper = Keeper(f"{self.id}-keeper", min(self._period / 3, 1.0), self._tick)
         self._dispatcher = Dispatcher(self.id, self.sites, self._keeper)
         self._attempts = self._dispatcher.attempts = Attempts(self._dispatcher, auth)
-        self._canvases = Canvases(auth, self._send)
+        self._canvases = Canvases(auth, self._send, tied=tied)
         self._dispatcher.follow = self._canvases.follow
         self._caretakers: dict[int, Caretaker] = {}
         self._stewarding = Keeper(f"{self.id}-steward", max(self._period, 1.0), self._look_after)

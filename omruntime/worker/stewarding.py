@@ -54,7 +54,7 @@ class Caretaker:
         own: str = "",
         engine: str = "",
         resend: Callable[[Call], object] | None = None,
-        follow: Callable[[str, Request, End], None] | None = None,
+        follow: Callable[[str, Request, End], bool] | None = None,
         expiry: float | None = None,
     ) -> None:
         self._ledger = ledger

@@ -103,8 +103,9 @@ class CanvasMachine(RuleBasedStateMachine):
     def run_steward(self, store: Store) -> None:
         life, ledger = str(self.incarnation), Ledger(store)
 
-        def follow(task: str, request: Request, ended: End) -> None:
+        def follow(task: str, request: Request, ended: End) -> bool:
             self.conductor(ledger).task_ended(task, request.canvas, ended.state == "SUCCESS", again=True)
+            return True
 
         def resend(call: Call) -> None:
             self.messages.append(call.id)

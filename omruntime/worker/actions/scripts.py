@@ -49,7 +49,7 @@ def _run_package(
     root = unpacked(digest, context.scratch, lambda: context.om.scripts.get(context.header.name))
     context.cleanup.enter_context(package_path(root))
     function = import_top(record.attributes["module"], context.header.title).run
-    return function(*args, **_injected(function, kwargs, given, context.om))
+    return function(*args, **_injected(function, args, kwargs, given, context.om))
 
 
 def _run_function(
@@ -74,15 +74,18 @@ def _run_function(
 
 
 def _injected(
-    function: Callable[..., Any], kwargs: dict[str, Any], given: dict[str, Any], om: object
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any], om: object
 ) -> dict[str, Any]:
     """Add ``om`` where it is named, and what a canvas hands on where it is named or ``**kwargs`` takes it."""
-    parameters = inspect.signature(function).parameters
-    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
-    extra = {key: value for key, value in given.items() if key in _INJECTED and (key in parameters or takes_any)}
-    if "om" in parameters:
+    parameters = inspect.signature(function).parameters.values()
+    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
+    in_place = [each.name for each in parameters if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD][: len(args)]
+    named = {each.name for each in parameters}
+    extra = {key: value for key, value in given.items() if key in _INJECTED and (key in named or takes_any)}
+    if "om" in named:
         extra["om"] = om
-    return {**extra, **kwargs}
+    # What was given at the call wins, by name and by its place.
+    return {key: value for key, value in extra.items() if key not in in_place} | kwargs
 
 
 SCRIPT_ACTIONS: dict[str, Action] = {"run": run}
