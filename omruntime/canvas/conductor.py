@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from omruntime.auth import Auth
+from omruntime.canvas.joins import Joins, MemoryJoins
 from omruntime.canvas.plan import Plan
 from omruntime.canvas.records import CanvasRecords, pages
 from omruntime.errors import RuntimeClosed, TaskRevoked, UnknownTask, UpstreamFailed
@@ -47,8 +48,15 @@ class Conductor:
         self._send = send
         self._ended = ended
         self._incarnation = incarnation
+        self._joins: dict[str, Joins] = {}
 
-    def task_ended(self, task: str, canvas: str, succeeded: bool, *, again: bool = False) -> None:
+    def keep(self, canvas: str) -> None:
+        """Note that all steps of a canvas end in this process, or not at all: nobody else has to know which do."""
+        self._joins[canvas] = MemoryJoins()
+
+    def task_ended(
+        self, task: str, canvas: str, succeeded: bool, *, again: bool = False, callback: bool = True
+    ) -> None:
         """Do what follows from the end of a task: send its callback, and bring its canvas forward.
 
         Args:
@@ -56,11 +64,13 @@ class Conductor:
             canvas: id of the canvas that it is a step of; empty for none.
             succeeded: whether it has ended as SUCCESS.
             again: somebody has begun to do this before.
+            callback: whether it may have one.
         """
         if task == canvas:
             self._complete(canvas)
             return
-        self.call_back([task])
+        if callback:
+            self.call_back([task])
         if canvas and (not again or self._takes_effect(task, canvas)):
             self._step_ended(task, canvas, succeeded, again)
 
@@ -118,7 +128,8 @@ class Conductor:
             if plan.kind(parent) == "sequence" or position == plan.members(parent):
                 following = siblings[position + 1] if position + 1 < len(siblings) else None
             else:
-                first_failed = self.records.join(canvas, ~parent, position, plan.members(parent), failed, again=again)
+                joins = self._joins.get(canvas, self.records)
+                first_failed = joins.join(canvas, ~parent, position, plan.members(parent), failed, again=again)
                 if first_failed is None:
                     return
                 failed = first_failed
@@ -168,6 +179,7 @@ class Conductor:
         else:
             outcome, blobs = success(None, task=canvas, attempt=1, store=self._ledger.store, auth=self._auth)
             end = end_with(state, "SUCCESS", outcome, blobs)
+        self._joins.pop(canvas, None)
         if self.records.end(canvas, end):
             self._ended(canvas, end.outcome)
             self.records.clear(canvas)
@@ -184,6 +196,7 @@ class Conductor:
         end = self._revoked(canvas, state, why)
         if not self.records.end(canvas, end):
             return False, []
+        self._joins.pop(canvas, None)
         self._ended(canvas, end.outcome)
         running = self._revoke_steps(canvas, why)
         self.records.clear(canvas)

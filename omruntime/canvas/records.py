@@ -75,22 +75,10 @@ class CanvasRecords:
     # -- fan-in --------------------------------------------------------------------------------------------------
 
     def join(self, canvas: str, node: int, member: int, count: int, failed: str, *, again: bool) -> str | None:
-        """Mark a member as over; the caller that completes the node is told so, nobody else.
+        """Mark a member as over; see `Joins.join`.
 
         Members are marked in groups, groups in groups of groups, so that no caller looks at more than `GROUP` marks
         on each level. A mark holds the first step that has failed below it, in the order written.
-
-        Args:
-            canvas: the canvas.
-            node: number of the node.
-            member: which of its members is over.
-            count: how many members there are.
-            failed: id of the step that the member has failed with; empty for success.
-            again: this was begun before, and perhaps not brought to its end.
-
-        Returns:
-            Id of the first failed step, empty when all have succeeded; None while members are open, or when
-            somebody else has completed the node.
         """
         store, level = self.ledger.store, 0
         while True:

@@ -5,6 +5,7 @@ Whoever takes the delivery out of its slot, under the slot's lock, is the one wh
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -90,6 +91,12 @@ class Attempts:
     def _insist(self, delivery: Delivery, end: End) -> bool:
         return self._patiently(lambda: delivery.site.ledger.end(delivery.task, delivery.attempt, end))
 
+    def follow(self, delivery: Delivery, end: End, *, again: bool) -> None:
+        """Do what follows from a terminal end, and then give up the request, which reminds stewards of that."""
+        tries = itertools.chain([again], itertools.repeat(True))
+        if self._patiently(lambda: self._dispatcher.follow(delivery, end, next(tries))):
+            self._dispatcher.spent(delivery)
+
     def _patiently(self, write: Callable[[], Answer]) -> Answer:
         """Write, however long the store takes to come back: an outcome is never dropped for its absence.
 
@@ -121,8 +128,7 @@ class Attempts:
             self.read_ledger(delivery)
         elif end.state in FINAL:
             _drop_arguments(delivery, end)
-            if self._patiently(lambda: self._dispatcher.follow(delivery, end, False)):
-                self._dispatcher.spent(delivery)
+            self.follow(delivery, end, again=False)
             self._dispatcher.settle(delivery, end.outcome)
         else:
             delivery.attempt += 1
@@ -141,8 +147,7 @@ class Attempts:
             return
         if (end := state.end) is not None:
             _drop_arguments(delivery, end)
-            if self._patiently(lambda: self._dispatcher.follow(delivery, end, True)):
-                self._dispatcher.spent(delivery)
+            self.follow(delivery, end, again=True)
             self._dispatcher.settle(delivery, end.outcome)
         elif state.claim is None:
             delivery.attempt = state.attempt

@@ -57,16 +57,17 @@ class Canvases:
         """
         header = delivery.header
         if header.canvas or header.callback:
-            return self._follow(delivery.site, delivery.task, header.canvas, end, again)
+            return self._follow(delivery.site, delivery.task, header.canvas, end, again, header.callback)
         return True
 
     def follow_for_steward(self, site: Site) -> Callable[[str, Request, End], bool]:
         """Return what a steward calls for a task whose writer did not live to do what follows."""
         return lambda task, request, end: self._follow(site, task, request.canvas, end, True)
 
-    def _follow(self, site: Site, task: str, canvas: str, end: End, again: bool) -> bool:
+    def _follow(self, site: Site, task: str, canvas: str, end: End, again: bool, callback: bool = True) -> bool:
+        conductor, succeeded = self.conductor(site), end.state == "SUCCESS"
         try:
-            self.conductor(site).task_ended(task, canvas, end.state == "SUCCESS", again=again)
+            conductor.task_ended(task, canvas, succeeded, again=again, callback=callback)
         except StoreUnavailable:
             raise
         except RuntimeClosed:
@@ -79,9 +80,11 @@ class Canvases:
             return False
         return True
 
-    def watch(self, canvas: str) -> Future[bytes]:
+    def watch(self, canvas: str, site: Site) -> Future[bytes]:
         """Return a future of a canvas' packed outcome; empty bytes mean that the ledger alone can tell."""
         future: Future[bytes] = Future()
+        if self._tied:
+            self.conductor(site).keep(canvas)
         with self._lock:
             if self._closed:
                 future.set_result(b"")

@@ -130,8 +130,8 @@ class Dispatcher:
             if not isinstance(answer, Refused):
                 self.launch(slot, delivery, answer.attempt, claim)
                 return True
-        if answer.end is not None and self.follow(delivery, answer.end, True):
-            self.spent(delivery)
+        if answer.end is not None:
+            self.attempts.follow(delivery, answer.end, again=True)
         self.settle(delivery, answer.end.outcome if answer.end is not None else b"")
         return False
 

@@ -17,7 +17,7 @@ from omruntime.abc import Buffer, Call, Capability, Group, WorkerInfo
 from omruntime.auth import Auth
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError, RuntimeClosed, StoreUnavailable
 from omruntime.ledger import lease_period, new_id
-from omruntime.wire import CallHeader, open_call
+from omruntime.wire import CallHeader, open_call, peek_call
 from omruntime.worker.attempts import ABANDONED, Attempts
 from omruntime.worker.canvases import Canvases
 from omruntime.worker.channel import Message
@@ -139,11 +139,12 @@ class Host:
         return delivery.future
 
     def submit_canvas(self, canvas: str, calls: Sequence[Call]) -> Future[bytes]:
-        """Take the first steps of a committed canvas; the future brings the packed outcome of the whole.
+        """Take the first steps of a canvas that this process has committed.
 
-        Empty bytes mean that the ledger alone can tell.
+        The future brings the packed outcome of the whole; empty bytes mean that the ledger alone can tell.
         """
-        future = self._canvases.watch(canvas)
+        header = peek_call(calls[0].payload)
+        future = self._canvases.watch(canvas, self.sites.get(header.store_id, header.store_url))
         for call in calls:
             self._send(call)
         return future

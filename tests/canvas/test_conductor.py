@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -12,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from omruntime.abc import Call, Space, Store
 from omruntime.auth import Auth
 from omruntime.canvas import CanvasRecords, Conductor
+from omruntime.errors import StoreUnavailable
 from omruntime.ledger import Claim, End, Granted, Ledger, Refused, Request, Steward, TaskState, step_id
 from omruntime.ledger.facts import callback_id
 from tests.canvas.trees import Tree, plan_of, tell, trees
@@ -35,6 +39,18 @@ def request(task: str, *, waits: bool, incarnation: str = "0", followed: bool = 
         waits=waits,
         followed=followed,
     )
+
+
+Answer = TypeVar("Answer")
+
+
+def patiently(work: Callable[[], Answer]) -> Answer:
+    """Do what a host does where the store is away: insist."""
+    while True:
+        try:
+            return work()
+        except StoreUnavailable:
+            continue
 
 
 class CanvasMachine(RuleBasedStateMachine):
@@ -78,27 +94,28 @@ class CanvasMachine(RuleBasedStateMachine):
 
     def run_delivery(self, party: Party, task: str, store: Store) -> None:
         ledger = Ledger(store)
-        answer = ledger.claim(task, Claim(host=party.host, nonce=party.host, worker="w", started=0.0))
-        canvas = "" if task == callback_id(self.last) else CANVAS
+        claim = Claim(host=party.host, nonce=party.host, worker="w", started=0.0)
+        answer = patiently(lambda: ledger.claim(task, claim))
         if isinstance(answer, Refused):
             if answer.end is not None:
-                self.conductor(ledger).task_ended(task, canvas, answer.end.state == "SUCCESS", again=True)
-                ledger.remove_requests([task])
+                self.follow(ledger, task, answer.end, again=True)
             return
         assert isinstance(answer, Granted)
         party.attempts.append(answer.attempt)
         self.begun[f"{task}:{answer.attempt}"] += 1
         self.order.append(("begins", task))
-        state = "FAILURE" if task in self.failing else "SUCCESS"
-        if ledger.end(task, answer.attempt, end(state)):
+        written = end("FAILURE" if task in self.failing else "SUCCESS")
+        if patiently(lambda: ledger.end(task, answer.attempt, written)):
             self.order.append(("ends", task))
-            self.conductor(ledger).task_ended(task, canvas, state == "SUCCESS")
-        else:
-            found = ledger.ends([task]).get(task)
-            if found is None:
-                return
-            self.conductor(ledger).task_ended(task, canvas, found[1].state == "SUCCESS", again=True)
-        ledger.remove_requests([task])
+            self.follow(ledger, task, written, again=False)
+        elif (found := patiently(lambda: ledger.ends([task])).get(task)) is not None:
+            self.follow(ledger, task, found[1], again=True)
+
+    def follow(self, ledger: Ledger, task: str, written: End, *, again: bool) -> None:
+        canvas = "" if task == callback_id(self.last) else CANVAS
+        succeeded, tries = written.state == "SUCCESS", itertools.chain([again], itertools.repeat(True))
+        patiently(lambda: self.conductor(ledger).task_ended(task, canvas, succeeded, again=next(tries)))
+        patiently(lambda: ledger.remove_requests([task]))
 
     def run_steward(self, store: Store) -> None:
         life, ledger = str(self.incarnation), Ledger(store)
@@ -110,7 +127,7 @@ class CanvasMachine(RuleBasedStateMachine):
         def resend(call: Call) -> None:
             self.messages.append(call.id)
 
-        Steward(
+        steward = Steward(
             ledger,
             lambda *_: end("FAILURE"),
             engine=ENGINE,
@@ -118,13 +135,20 @@ class CanvasMachine(RuleBasedStateMachine):
             incarnation=lambda: life,
             watch=KnownDead(self.dead),
             follow=follow,
-        ).step()
+        )
+        with suppress(StoreUnavailable):
+            # A pass that fails is made again, some time.
+            steward.step()
 
     def run_cancel(self, store: Store) -> None:
-        self.conductor(Ledger(store)).cancel(CANVAS, "was cancelled")
+        with suppress(StoreUnavailable):
+            self.conductor(Ledger(store)).cancel(CANVAS, "was cancelled")
 
     def run_cancel_step(self, task: str, store: Store) -> None:
-        ledger = Ledger(store)
+        with suppress(StoreUnavailable):
+            self.cancel_one(Ledger(store), task)
+
+    def cancel_one(self, ledger: Ledger, task: str) -> None:
         if ledger.close_task(task, 1, end("REVOKED"))[1]:
             self.conductor(ledger).call_back([task])
 
@@ -185,6 +209,12 @@ class CanvasMachine(RuleBasedStateMachine):
             if party.host and not party.attempts:
                 # What it had not claimed the engine gives to somebody else.
                 self.messages.append(party.task)
+
+    @precondition(lambda self: self.busy())
+    @rule(which=st.integers(0, 20))
+    def stumble(self, which: int) -> None:
+        """The store is away for a moment, for one of them."""
+        self.busy()[which % len(self.busy())].actor.stumble()
 
     @precondition(lambda self: self.forgets)
     @rule()

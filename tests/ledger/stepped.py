@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, Self
 
 from omruntime.abc import BlobInfo, Buffer, Group, Space, Store
+from omruntime.errors import StoreUnavailable
 
 __all__ = ["Actor", "DictStore", "SteppedStore"]
 
@@ -91,6 +92,7 @@ class Actor:
         self._go = threading.Semaphore(0)
         self._stands = threading.Semaphore(0)
         self._abandoned = False
+        self._stumbles = False
         self.done = False
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(work, SteppedStore(store, self)), daemon=True)
@@ -113,6 +115,9 @@ class Actor:
         self._go.acquire()
         if self._abandoned:
             raise _AbandonedError
+        if self._stumbles:
+            self._stumbles = False
+            raise StoreUnavailable("the store is away for a moment")
 
     def step(self) -> None:
         """Let the actor do one store operation, and whatever it does up to the next one."""
@@ -126,6 +131,10 @@ class Actor:
         """Let the actor go on to its end."""
         while not self.done:
             self.step()
+
+    def stumble(self) -> None:
+        """Have the actor's next operation fail, as where the store is away for a moment."""
+        self._stumbles = True
 
     def abandon(self) -> None:
         """Kill the actor where it stands: it does nothing more."""
