@@ -16,8 +16,8 @@ from omruntime.client.result import AsyncResult
 from omruntime.client.submission import submit_now
 from omruntime.errors import OmegaRuntimeError, UnknownTask
 from omruntime.ledger import CANVAS_NAMES, TaskState
+from omruntime.masking import mask
 from omruntime.plugins import load_backend_class
-from omruntime.store import mask
 
 if TYPE_CHECKING:
     from omruntime.client.canvas import Canvas
