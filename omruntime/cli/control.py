@@ -87,7 +87,7 @@ def logs(settings: Settings, id: str, lines: int | None, wait: bool, timeout: fl
         elif text:
             click.echo(text, nl=not text.endswith("\n"))
         else:
-            click.echo(f"task {id} is over ({handle.status}) and has printed nothing", err=True)
+            click.echo(f"task {id} is over ({handle.status}), and there is no output of it", err=True)
 
 
 def _be_over(settings: Settings, handle: AsyncResult, timeout: float | None) -> None:

@@ -53,11 +53,9 @@ def _tell_changes(board: Board, done: threading.Event) -> None:
 
 
 def _line(row: dict[str, object]) -> str:
-    words = [f"task {row['id']}", str(row["status"])]
-    if row["worker"]:
-        words.append(f"on {row['worker']}")
+    words = [f"task {row['id']} {row['status']}" + (f" on {row['worker']}" if row["worker"] else "")]
     if row["attempt"] != 1:
         words.append(f"attempt {row['attempt']}")
     if row["status"] not in ("PENDING", "STARTED") and row["seconds"] is not None:
         words.append(f"after {cell_text(row['seconds'])} s")
-    return ", ".join([" ".join(words[:2]), *words[2:]])
+    return ", ".join(words)

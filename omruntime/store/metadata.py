@@ -93,7 +93,7 @@ class Metadata(Pictured):
     def _picture(self) -> Picture:
         from omruntime.store.portrait import metadata_picture
 
-        return metadata_picture(self, self._versions(self) if self._versions is not None else ())
+        return metadata_picture(self, self._versions)
 
     def __repr__(self) -> str:
         return (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from omruntime.errors import OmegaRuntimeError
 from omruntime.masking import masked
-from omruntime.pictures.model import Picture, Section, Table
+from omruntime.pictures.model import Picture, Section, Table, Text
 from omruntime.pictures.texts import clock, pretty
 from omruntime.store.metadata import Metadata
 from omruntime.store.names import NOUNS
@@ -17,13 +18,20 @@ _LINES = 8
 _MOST = 40
 
 
-def metadata_picture(meta: Metadata, versions: Sequence[Metadata]) -> Picture:
+def metadata_picture(meta: Metadata, list_versions: Callable[[Metadata], Sequence[Metadata]] | None) -> Picture:
     """Return what to show of metadata.
 
     Args:
         meta: the metadata.
-        versions: those of all versions of the object, the newest first; none where it keeps no versions.
+        list_versions: returns those of all versions of its object, the newest first; None where there are none.
     """
+    versions: Sequence[Metadata] = ()
+    sections: list[Section] = []
+    try:
+        versions = list_versions(meta) if list_versions is not None else ()
+    except OmegaRuntimeError as exc:
+        # The rest is known without the store.
+        sections.append(Text("its versions cannot be listed now", f"{type(exc).__name__}: {exc}", bad=True))
     place = next((place for place, each in enumerate(versions) if each.version == meta.version), None)
     which = f"{len(versions) - place} of {len(versions)}" if place is not None else ""
     facts = (
@@ -34,10 +42,9 @@ def metadata_picture(meta: Metadata, versions: Sequence[Metadata]) -> Picture:
         ("created", _clock(meta.created)),
         ("modified", _clock(meta.modified)),
     )
-    sections: list[Section] = []
     if meta.attributes:
         rows = [(str(name), pretty(masked(value, name), _LINES)) for name, value in meta.attributes.items()]
-        sections.append(Table("attributes", ("name", "value"), _cut(rows)))
+        sections.insert(0, Table("attributes", ("name", "value"), _cut(rows)))
     if len(versions) > 1:
         listed = [
             (str(number), each.tag or "", _clock(each.modified))
