@@ -20,8 +20,10 @@ COLUMNS = ("name", "id", "worker", "status", "seconds")
 
 def task_row(id: str, state: TaskState) -> dict[str, Any]:
     """Return what the facts say of a task."""
+    from omruntime.client.portrait import run_times
+
     claim, end, request = state.claim, state.end, state.request
-    started = end.started if end is not None else claim.started if claim is not None else 0.0
+    started, ended = run_times(state)
     return {
         "name": state.name,
         "id": id,
@@ -30,8 +32,8 @@ def task_row(id: str, state: TaskState) -> dict[str, Any]:
         "attempt": state.attempt,
         "submitted": end.submitted if end is not None else request.submitted if request is not None else 0.0,
         "started": started,
-        "ended": end.ended if end is not None else 0.0,
-        "seconds": seconds(started, end.ended if end is not None else time.time()),
+        "ended": ended,
+        "seconds": seconds(started, ended or time.time()),
     }
 
 

@@ -117,9 +117,9 @@ def model(
         arguments = [_data(each) for each in data]
         try:
             inspect.signature(method).bind(*arguments, **keywords)
+            handle: AsyncResult = method(*arguments, **keywords)
         except TypeError as exc:
             raise click.UsageError(f"model {action}: {exc}") from exc
-        handle: AsyncResult = method(*arguments, **keywords)
         return handle
 
     _carry_out(settings, start, Wanted(**wanted))

@@ -68,10 +68,10 @@ def find(om: Omega, id: str) -> AsyncResult:
         UnknownTask: there is none of this id.
         ResultExpired: its record is gone.
     """
-    from omruntime import AsyncResult
+    from omruntime.client.finding import found_by_id
 
     om.session.ledger.state(id)
-    return AsyncResult(id, om.session, None)
+    return found_by_id(id, om.session, None)
 
 
 def _facts(om: Omega, id: str, lines: int) -> dict[str, Any]:

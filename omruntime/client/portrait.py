@@ -12,7 +12,7 @@ from omruntime.pictures.model import Picture, Section, Text
 from omruntime.pictures.texts import clipped, clock, lasting, pretty, size
 from omruntime.pictures.values import preview
 
-__all__ = ["LARGEST", "task_facts", "task_picture"]
+__all__ = ["LARGEST", "outcome_sections", "run_times", "task_facts", "task_picture"]
 
 LARGEST = 4_000_000
 """Bytes of a value above which it is not read for its picture."""
@@ -32,7 +32,7 @@ def task_picture(id: str, state: TaskState, value_size: int, read: Callable[[], 
     end = state.end
     sections: list[Section] = []
     if end is not None:
-        sections += _outcome(state.status, value_size, read)
+        sections += outcome_sections(state.status, value_size, read)
         if end.logs:
             lines = end.logs.rstrip().count("\n") + 1
             title = f"output, {lines} {'line' if lines == 1 else 'lines'}"
@@ -44,26 +44,34 @@ def task_facts(state: TaskState) -> list[tuple[str, str]]:
     """Return where and when a task runs or ran, as names and texts."""
     claim, end, request = state.claim, state.end, state.request
     submitted = end.submitted if end is not None else request.submitted if request is not None else 0.0
-    started = end.started if end is not None else claim.started if claim is not None else 0.0
-    worker = end.worker if end is not None else claim.worker if claim is not None else ""
+    started, ended = run_times(state)
     facts = [
-        ("worker", worker),
+        ("worker", end.worker if end is not None else claim.worker if claim is not None else ""),
         ("label", request.label if request is not None and end is None else ""),
         ("attempt", str(state.attempt) if state.attempt > 1 else ""),
         ("submitted", clock(submitted)),
     ]
     if started:
         facts.append(("started", f"{clock(started)}, after {lasting(started - submitted)}"))
-    elif end is None and submitted:
-        facts.append(("waiting for", lasting(time.time() - submitted)))
-    if end is not None:
-        facts.append(("ended", clock(end.ended) + (f", after {lasting(end.ended - started)}" if started else "")))
+    if ended:
+        facts.append(("ended", clock(ended) + (f", after {lasting(ended - started)}" if started else "")))
     elif started:
         facts.append(("running for", lasting(time.time() - started)))
+    elif submitted:
+        facts.append(("waiting for", lasting(time.time() - submitted)))
     return facts
 
 
-def _outcome(status: str, value_size: int, read: Callable[[], Any]) -> Iterator[Section]:
+def run_times(state: TaskState) -> tuple[float, float]:
+    """Return when the attempt was started and ended, 0 for what has not happened: also where nobody ever ran it."""
+    claim, end = state.claim, state.end
+    if end is not None:
+        return end.started if end.worker else 0.0, end.ended
+    return claim.started if claim is not None and claim.worker else 0.0, 0.0
+
+
+def outcome_sections(status: str, value_size: int, read: Callable[[], Any]) -> Iterator[Section]:
+    """Yield what to show of a value or an error, which is read if it is not too large."""
     if value_size > LARGEST:
         yield Text("value", f"{size(value_size)}, which get() reads")
         return
