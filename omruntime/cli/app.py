@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from omruntime.cli.control import cancel, logs
 from omruntime.cli.demo import demo
 from omruntime.cli.failures import report
 from omruntime.cli.keys import key
@@ -19,7 +20,7 @@ from omruntime.cli.settings import common
 from omruntime.cli.stewards import steward
 from omruntime.cli.tasks import result, status
 from omruntime.cli.words import Group
-from omruntime.cli.workers import backends, workers
+from omruntime.cli.workers import backends, labels, workers
 
 __all__ = ["App", "app", "main"]
 
@@ -81,7 +82,7 @@ def app() -> None:
     """  # noqa: D301  (the backslash is one that click reads)
 
 
-for command in (demo, put, ls, run, result, status, workers, backends, key, steward):
+for command in (demo, put, ls, run, result, status, logs, cancel, workers, labels, backends, key, steward):
     app.add_command(command)
 
 

@@ -12,7 +12,7 @@ import click
 
 from omruntime import errors
 
-__all__ = ["ExitCode", "TaskFailed", "exit_code", "report"]
+__all__ = ["ExitCode", "TaskFailed", "exit_code", "message_of", "report"]
 
 
 class ExitCode(IntEnum):
@@ -97,7 +97,7 @@ def _described(exc: BaseException) -> dict[str, str]:
         text = {"traceback": remote_traceback(error)} if remote_traceback(error) else {}
         name = getattr(error, "type_name", "") if type(error) is errors.TaskError else ""
         return {"type": name or type(error).__name__, "message": str(error), "task": exc.task, **text}
-    return {"type": _type_name(exc), "message": _message(exc)}
+    return {"type": _type_name(exc), "message": message_of(exc)}
 
 
 def _type_name(exc: BaseException) -> str:
@@ -106,7 +106,8 @@ def _type_name(exc: BaseException) -> str:
     return "Interrupted" if exit_code(exc) is ExitCode.INTERRUPTED else type(exc).__name__
 
 
-def _message(exc: BaseException) -> str:
+def message_of(exc: BaseException) -> str:
+    """Return what is said of an error."""
     if isinstance(exc, click.ClickException):
         return exc.format_message()
     if exit_code(exc) is ExitCode.INTERRUPTED:
@@ -118,12 +119,12 @@ def _show(exc: BaseException) -> None:
     if isinstance(exc, TaskFailed) and (text := remote_traceback(exc.error)):
         click.echo(text, err=True)
     if isinstance(exc, click.exceptions.NoArgsIsHelpError):
-        click.echo(_message(exc), err=True)
+        click.echo(message_of(exc), err=True)
         return
     if isinstance(exc, click.UsageError) and exc.ctx is not None:
         click.echo(exc.ctx.get_usage(), err=True)
     label = click.style("error:", fg="red", bold=True) if sys.stderr.isatty() else "error:"
-    click.echo(f"{label} {_message(exc)}", err=True)
+    click.echo(f"{label} {message_of(exc)}", err=True)
 
 
 def remote_traceback(exc: BaseException) -> str:

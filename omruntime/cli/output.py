@@ -11,11 +11,10 @@ from typing import Any
 
 import click
 
-__all__ = ["clock", "print_facts", "print_json", "print_table", "print_value", "seconds", "to_plain"]
+__all__ = ["cell_text", "print_facts", "print_json", "print_table", "print_value", "seconds", "table", "to_plain"]
 
 _UNBOUNDED = 1000
 """Columns of a table that no terminal shows: nothing in it may be cut."""
-_STYLES = {"SUCCESS": "green", "FAILURE": "red", "REVOKED": "yellow", "STARTED": "cyan", "PENDING": "dim"}
 
 
 def to_plain(value: Any) -> Any:
@@ -77,6 +76,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
+    from omruntime.pictures import state_of
+
     built = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for name in columns:
         built.add_column(
@@ -86,7 +87,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Any:
             overflow="fold",
         )
     for row in rows:
-        built.add_row(*(Text(text, style=_STYLES.get(text, "")) for text in map(cell_text, row)))
+        built.add_row(*(Text(text, style=state_of(text).style) for text in map(cell_text, row)))
     return built
 
 
@@ -104,11 +105,6 @@ def print_facts(facts: Mapping[str, Any]) -> None:
         click.echo(f"{click.style(name.ljust(width), bold=True)}  {first}")
         for line in more:
             click.echo(" " * (width + 2) + line)
-
-
-def clock(stamp: float) -> str:
-    """Return seconds since the epoch as local time; empty for 0."""
-    return dt.datetime.fromtimestamp(stamp).astimezone().strftime("%Y-%m-%d %H:%M:%S") if stamp else ""
 
 
 def seconds(started: float, ended: float) -> float | None:

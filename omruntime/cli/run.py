@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from omruntime.cli.board import Board
+from omruntime.cli.following import following
+from omruntime.cli.hints import hint
 from omruntime.cli.output import print_json, print_value
 from omruntime.cli.settings import Settings, common, pass_settings
 from omruntime.cli.waiting import await_value
@@ -66,7 +69,11 @@ _OPTIONS = (
     click.option("--retries", type=click.IntRange(min=0), help="Attempts beyond the first."),
     click.option("--retry-delay", type=_SECONDS, help="Seconds between a failed attempt and the next."),
     click.option("--task-timeout", type=_SECONDS, help="Run time of one attempt in seconds."),
-    click.option("--wait/--detach", default=True, help="Wait and print the value (the default), or print the id."),
+    click.option(
+        "--wait/--detach",
+        default=True,
+        help="Show the task until it is over and print its value (the default), or print its id.",
+    ),
     click.option("--timeout", type=_SECONDS, help="Seconds to wait for the value."),
 )
 
@@ -82,8 +89,9 @@ def _running(command: Command) -> Command:
 def run() -> None:
     """Run a model's action or a script.
 
-    The task's id goes to stderr and its value to stdout; with --detach the id goes to stdout. Values of ARG and -p
-    are JSON where they can be read as JSON, and the text itself where not.
+    How the task stands goes to stderr, as a table on a terminal and else as a line for each change, and its value to
+    stdout; with --detach its id goes to stdout. Values of ARG and -p are JSON where they can be read as JSON, and the
+    text itself where not.
     """
 
 
@@ -109,12 +117,12 @@ def model(
         arguments = [_data(each) for each in data]
         try:
             inspect.signature(method).bind(*arguments, **keywords)
+            handle: AsyncResult = method(*arguments, **keywords)
         except TypeError as exc:
             raise click.UsageError(f"model {action}: {exc}") from exc
-        handle: AsyncResult = method(*arguments, **keywords)
         return handle
 
-    _carry_out(settings, f"{action} {name}", start, Wanted(**wanted))
+    _carry_out(settings, start, Wanted(**wanted))
 
 
 @run.command(short_help="Run a script.")
@@ -128,7 +136,6 @@ def script(
     """Run the script NAME with arguments; put -- before one that begins with a dash."""
     _carry_out(
         settings,
-        name,
         lambda runtime: runtime.script(name).run(*map(parsed, args), **dict(parameters)),
         Wanted(**wanted),
     )
@@ -140,7 +147,7 @@ def _data(text: str) -> Any:
     return value if isinstance(value, (list, dict)) else text
 
 
-def _carry_out(settings: Settings, title: str, start: Callable[[OmegaRuntime], AsyncResult], wanted: Wanted) -> None:
+def _carry_out(settings: Settings, start: Callable[[OmegaRuntime], AsyncResult], wanted: Wanted) -> None:
     from omruntime.abc import Capability
 
     if not wanted.wait and wanted.timeout is not None:
@@ -153,14 +160,21 @@ def _carry_out(settings: Settings, title: str, start: Callable[[OmegaRuntime], A
             if not detached:
                 click.echo("the worker ends with this process, so it stays until the task is over", err=True)
             return
-        click.echo(f"task {handle.id}", err=True)
         try:
-            value = await_value(handle, wanted.timeout, title, ends_with_us=not detached)
+            with following(Board(om, [handle])):
+                value = await_value(handle, wanted.timeout, ends_with_us=not detached)
         except KeyboardInterrupt:
-            fate = f"goes on: omruntime result {handle.id}" if detached else "ends with its worker, which was ours"
-            click.echo(f"\nthe task {fate}", err=True)
+            click.echo(f"\n{_left(settings, handle, detached)}", err=True)
             raise
         if settings.json:
             print_json({"id": handle.id, "status": handle.status, "value": value})
         else:
             print_value(value)
+
+
+def _left(settings: Settings, handle: AsyncResult, goes_on: bool) -> str:
+    """Return what becomes of a task that is not waited for any more, and how to find it."""
+    if goes_on:
+        return f"task {handle.id} goes on; wait for it with: {hint(settings, 'result', handle.id)}"
+    found = hint(settings, "status", handle.id)
+    return f"task {handle.id} ends with its worker, which belongs to this command; what is known of it: {found}"

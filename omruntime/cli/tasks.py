@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from omruntime.cli.output import clock, print_facts, print_json, print_table, print_value, seconds
+from omruntime.cli.board import COLUMNS, task_row
+from omruntime.cli.output import print_facts, print_json, print_table, print_value
+from omruntime.cli.progress import working
 from omruntime.cli.settings import Settings, common, pass_settings
 from omruntime.cli.waiting import await_value
+from omruntime.pictures.texts import clock
 
 if TYPE_CHECKING:
     from omruntime import AsyncResult, Omega
-    from omruntime.ledger import TaskState
 
-__all__ = ["result", "status"]
+__all__ = ["find", "result", "status"]
 
-COLUMNS = ("name", "id", "worker", "status", "seconds")
 _LOG_LINES = 10
 
 
@@ -30,7 +30,8 @@ def result(settings: Settings, id: str, timeout: float | None) -> None:
     """Wait for the task ID, submitted by any process, and print its value."""
     with settings.opened() as om:
         handle = find(om, id)
-        value = await_value(handle, timeout, f"waiting for {id}")
+        with working(f"waiting for {id}"):
+            value = await_value(handle, timeout)
         if settings.json:
             print_json({"id": id, "status": handle.status, "value": value})
         else:
@@ -67,26 +68,10 @@ def find(om: Omega, id: str) -> AsyncResult:
         UnknownTask: there is none of this id.
         ResultExpired: its record is gone.
     """
-    from omruntime import AsyncResult
+    from omruntime.client.finding import found_by_id
 
     om.session.ledger.state(id)
-    return AsyncResult(id, om.session, None)
-
-
-def _row(id: str, state: TaskState) -> dict[str, Any]:
-    claim, end, request = state.claim, state.end, state.request
-    started = end.started if end is not None else claim.started if claim is not None else 0.0
-    return {
-        "name": state.name,
-        "id": id,
-        "worker": end.worker if end is not None else claim.worker if claim is not None else "",
-        "status": state.status,
-        "attempt": state.attempt,
-        "submitted": end.submitted if end is not None else request.submitted if request is not None else 0.0,
-        "started": started,
-        "ended": end.ended if end is not None else 0.0,
-        "seconds": seconds(started, end.ended if end is not None else time.time()),
-    }
+    return found_by_id(id, om.session, None)
 
 
 def _facts(om: Omega, id: str, lines: int) -> dict[str, Any]:
@@ -97,7 +82,7 @@ def _facts(om: Omega, id: str, lines: int) -> dict[str, Any]:
     error = handle.result if over and state.status != "SUCCESS" else None
     logs = handle.logs().splitlines()[-lines:] if lines else []
     return {
-        **_row(id, state),
+        **task_row(id, state),
         "label": state.request.label if state.request is not None else "",
         "error": f"{type(error).__name__}: {error}" if error is not None else "",
         "logs": "\n".join(logs),
@@ -117,7 +102,9 @@ def _open(om: Omega, limit: int) -> list[dict[str, Any]]:
             session.watcher.attend(task, state)
     states = session.ledger.states(reversed(ids))
     return [
-        _row(task, state) for task, state in states.items() if not isinstance(state, Exception) and state.end is None
+        task_row(task, state)
+        for task, state in states.items()
+        if not isinstance(state, Exception) and state.end is None
     ]
 
 
@@ -126,7 +113,5 @@ def _ended(om: Omega, limit: int) -> list[dict[str, Any]]:
     ledger = om.session.ledger
     ids = list(dict.fromkeys(task for task, _ in ledger.recent_ends(2 * limit)))
     states = ledger.states(ids)
-    rows = [(task, states[task]) for task in ids]
-    return [_row(task, state) for task, state in rows if not isinstance(state, Exception) and state.end is not None][
-        :limit
-    ]
+    ended = [(task, state) for task, state in states.items() if not isinstance(state, Exception) and state.end]
+    return [task_row(task, state) for task, state in ended[:limit]]

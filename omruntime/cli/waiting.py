@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from omruntime.cli.failures import TaskFailed
-from omruntime.cli.progress import working
 from omruntime.errors import RemoteTraceback, ResultTimeout
 
 if TYPE_CHECKING:
@@ -15,13 +13,12 @@ if TYPE_CHECKING:
 __all__ = ["await_value"]
 
 
-def await_value(handle: AsyncResult, timeout: float | None, title: str = "", *, ends_with_us: bool = False) -> Any:
+def await_value(handle: AsyncResult, timeout: float | None, *, ends_with_us: bool = False) -> Any:
     """Return the value of a task.
 
     Args:
         handle: the task.
         timeout: seconds to wait, None for as long as it takes.
-        title: what the bar says; without it there is none.
         ends_with_us: the task's worker ends with this process.
 
     Raises:
@@ -29,8 +26,7 @@ def await_value(handle: AsyncResult, timeout: float | None, title: str = "", *, 
         ResultTimeout: it is not over in time.
     """
     try:
-        with working(title) if title else nullcontext():
-            return handle.get(timeout)
+        return handle.get(timeout)
     except Exception as exc:
         # What the task raised comes with its remote traceback as the cause, and may be of any type.
         if isinstance(exc.__cause__, RemoteTraceback):

@@ -1,8 +1,9 @@
-"""Commands on engines: workers and backends."""
+"""Commands on engines: workers, labels and backends."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +12,11 @@ from omruntime.cli.progress import working
 from omruntime.cli.settings import Settings, common, pass_settings
 from omruntime.errors import OmegaRuntimeError
 
-__all__ = ["backends", "workers"]
+if TYPE_CHECKING:
+    from omruntime import Omega
+    from omruntime.abc import WorkerInfo
+
+__all__ = ["backends", "labels", "workers"]
 
 
 @click.command(short_help="List live workers.")
@@ -32,6 +37,61 @@ def workers(settings: Settings) -> None:
     print_table(("worker", "labels", "host", "pid", "slots"), rows, empty=f"no worker answers at {address}")
     if address.startswith("local://"):
         click.echo("workers of local:// are started by each process that needs them, and end with it", err=True)
+
+
+@click.command(short_help="List labels, and who has them.")
+@common
+@pass_settings
+def labels(settings: Settings) -> None:
+    """List the labels of the live workers, and those that tasks wait for, with how many do.
+
+    A task that needs several labels, like 'big,gpu', waits for one worker that has them all.
+    """
+    with working("looking for workers"), settings.opened() as om:
+        found = om.runtime.workers()
+        address = om.runtime.engine.address
+        waiting = _waiting(om)
+    names = sorted({label for each in found for label in each.labels} | set(waiting))
+    rows = [_label(name, found, waiting[name]) for name in names]
+    if settings.json:
+        print_json(rows)
+        return
+    columns = ("label", "workers", "slots", "waiting")
+    table = [(row["label"], len(row["workers"]), row["slots"], row["waiting"]) for row in rows]
+    print_table(columns, table, empty=f"no worker answers at {address}, and no task waits for one")
+    for row in rows:
+        if not row["workers"]:
+            click.echo(
+                f"no worker has the label {row['label']!r}, and {_tasks(row['waiting'])} for one; start a worker "
+                "that has it, or cancel them",
+                err=True,
+            )
+
+
+def _waiting(om: Omega) -> Counter[str]:
+    """Count the tasks that have not started, by the label that they need."""
+    ledger = om.session.ledger
+    needed = {task: request.label for task, request in ledger.open_tasks()}
+    states = ledger.states(needed)
+    return Counter(
+        needed[task]
+        for task, state in states.items()
+        if not isinstance(state, Exception) and state.status == "PENDING"
+    )
+
+
+def _label(label: str, workers: list[WorkerInfo], waiting: int) -> dict[str, Any]:
+    having = [each for each in workers if set(label.split(",")) <= set(each.labels)]
+    return {
+        "label": label,
+        "workers": sorted(each.name for each in having),
+        "slots": sum(each.slots for each in having),
+        "waiting": waiting,
+    }
+
+
+def _tasks(count: int) -> str:
+    return "1 task waits" if count == 1 else f"{count} tasks wait"
 
 
 @click.command(short_help="List installed engines.")

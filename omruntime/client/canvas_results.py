@@ -11,6 +11,8 @@ from omruntime.canvas import ROOT, CanvasRecords, Conductor, Plan
 from omruntime.client.result import AsyncResult
 from omruntime.errors import ResultExpired, UpstreamFailed
 from omruntime.ledger import End, TaskState, step_id
+from omruntime.pictures import Picture, Section
+from omruntime.wire import outcome_size
 
 __all__ = ["CanvasResult", "GroupResult"]
 
@@ -204,6 +206,26 @@ class CanvasResult(AsyncResult):
         """Return what the steps printed, in the order written."""
         ends = self._ends(range(self._plan.steps))
         return "".join(ends[number].logs for number in sorted(ends))
+
+    def _picture(self) -> Picture:
+        from omruntime.client.canvas_portrait import MOST_STEPS, canvas_picture
+
+        state, plan = self._state(), self._plan
+        ids = {step_id(self.id, number): number for number in range(min(plan.steps, MOST_STEPS))}
+        found = self._session.ledger.states(ids)
+        steps = {ids[id]: each for id, each in found.items() if isinstance(each, TaskState)}
+        return canvas_picture(self.id, state, plan, steps, self._shown_outcome(state))
+
+    def _shown_outcome(self, state: TaskState) -> list[Section]:
+        """Return what to show of the value of the step that decides, or of the error; no list of values is read."""
+        from omruntime.client.portrait import outcome_sections
+
+        number, end = self._plan.deciding(ROOT), state.end
+        if end is None or (state.status == "SUCCESS" and number < 0):
+            return []
+        decided = self._ends([number]) if state.status == "SUCCESS" else {}
+        size = outcome_size(decided.get(number, end).outcome, self._session.auth)
+        return list(outcome_sections(state.status, size, lambda: self.read(end.outcome)[1]))
 
     def __repr__(self) -> str:
         return f"<CanvasResult: {self.id}>"

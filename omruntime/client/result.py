@@ -14,8 +14,9 @@ from omruntime.client.inspection import missing_label
 from omruntime.client.waiting import Waiting
 from omruntime.errors import NoSuchLabelWarning, RemoteTraceback, ResultExpired, TaskRevoked
 from omruntime.ledger import TaskState
+from omruntime.pictures import Picture, Pictured
 from omruntime.store import BINDER, Metadata, ObjectStore
-from omruntime.wire import end_of, read_outcome
+from omruntime.wire import end_of, outcome_size, read_outcome
 
 if TYPE_CHECKING:
     from omruntime.client.runtime import OmegaRuntime
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncResult"]
 
 
-class AsyncResult:
+class AsyncResult(Pictured):
     """The handle of one task.
 
     Handles of the same task are equal; a handle pickles to the task's id and the store's URL, and works in any
@@ -219,6 +220,16 @@ class AsyncResult:
         if done:
             self._waiting.go_by_the_ledger()
         return done
+
+    # -- pictures ------------------------------------------------------------------------------------------------
+
+    def _picture(self) -> Picture:
+        from omruntime.client.portrait import task_picture
+
+        state = self._state()
+        packed = state.end.outcome if state.end is not None else b""
+        size = outcome_size(packed, self._session.auth) if packed else 0
+        return task_picture(self.id, state, size, lambda: self.read(packed)[1])
 
     # -- identity ------------------------------------------------------------------------------------------------
 

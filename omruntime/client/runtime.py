@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from omruntime.abc import Backend, WorkerInfo
 from omruntime.auth import Auth
-from omruntime.client.canvas_results import CanvasResult
 from omruntime.client.engine import Engine
+from omruntime.client.finding import found_by_id
 from omruntime.client.proxies import OmegaModelProxy, OmegaScriptProxy
 from omruntime.client.requirements import OnMissing, Requirements, normal_label
 from omruntime.client.result import AsyncResult
 from omruntime.client.submission import submit_now
-from omruntime.errors import OmegaRuntimeError, UnknownTask
-from omruntime.ledger import CANVAS_NAMES, TaskState
+from omruntime.errors import OmegaRuntimeError
+from omruntime.masking import mask
 from omruntime.plugins import load_backend_class
-from omruntime.store import mask
 
 if TYPE_CHECKING:
     from omruntime.client.canvas import Canvas
@@ -254,13 +253,7 @@ class OmegaRuntime:
         Raises:
             UnknownTask: no task of this id was ever issued in this store.
         """
-        session = self.om.session
-        known = session.ledger.states([id])[id]
-        if isinstance(known, UnknownTask):
-            raise known
-        if isinstance(known, TaskState) and known.name.startswith(CANVAS_NAMES):
-            return CanvasResult(id, session, self)
-        return AsyncResult(id, session, self)
+        return found_by_id(id, self.om.session, self)
 
     # -- workers -------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ from omruntime.auth import Auth, default_auth
 from omruntime.config import runtime_url, store_url
 from omruntime.errors import RuntimeClosed, SignatureError
 from omruntime.ledger import Ledger
-from omruntime.store import mask, open_shared, release_shared
+from omruntime.masking import mask
+from omruntime.store import open_shared, release_shared
 
 if TYPE_CHECKING:
     from omruntime.client.engine import Engine

@@ -6,7 +6,7 @@ from omruntime.store.records import Record
 from omruntime.store.shared import open_shared, release_shared
 from omruntime.store.staging import Effect, discard_group, settle_group
 from omruntime.store.sweeping import Swept, sweep
-from omruntime.store.urls import mask, open_store
+from omruntime.store.urls import open_store
 
 __all__ = [
     "BINDER",
@@ -16,7 +16,6 @@ __all__ = [
     "Record",
     "Swept",
     "discard_group",
-    "mask",
     "open_shared",
     "open_store",
     "release_shared",

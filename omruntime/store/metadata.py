@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 from omruntime.errors import OmegaRuntimeError
+from omruntime.pictures import Picture, Pictured
 
 __all__ = ["BINDER", "Metadata"]
 
@@ -15,7 +16,7 @@ BINDER: ContextVar[Callable[[Metadata], None] | None] = ContextVar("omruntime_me
 """Called with every Metadata that is unpickled; it may `Metadata.bind` it to a store."""
 
 
-class Metadata:
+class Metadata(Pictured):
     """What is known of one version of a stored object.
 
     Attributes:
@@ -33,8 +34,8 @@ class Metadata:
     """
 
     __slots__ = (
-        *("_save", "attributes", "bucket", "created", "kind", "modified", "name", "prefix", "revision", "tag", "uid"),
-        "version",
+        *("_save", "_versions", "attributes", "bucket", "created", "kind", "modified", "name", "prefix", "revision"),
+        *("tag", "uid", "version"),
     )
 
     def __init__(
@@ -63,11 +64,16 @@ class Metadata:
         self.version = version
         self.uid = uid
         self.revision = revision
-        self._save: Callable[[Metadata], None] | None = None
+        self.bind(None)
 
-    def bind(self, save: Callable[[Metadata], None] | None) -> None:
-        """Say what `save` calls."""
+    def bind(
+        self,
+        save: Callable[[Metadata], None] | None,
+        versions: Callable[[Metadata], Sequence[Metadata]] | None = None,
+    ) -> None:
+        """Say what `save` calls, and who knows the versions of the object, where it has such."""
         self._save = save
+        self._versions = versions
 
     def save(self) -> Metadata:
         """Write the attributes and return this metadata, renewed.
@@ -83,6 +89,11 @@ class Metadata:
             )
         self._save(self)
         return self
+
+    def _picture(self) -> Picture:
+        from omruntime.store.portrait import metadata_picture
+
+        return metadata_picture(self, self._versions)
 
     def __repr__(self) -> str:
         return (

@@ -8,8 +8,10 @@ from collections.abc import Iterable
 
 from omruntime.errors import InvalidName
 
-__all__ = ["canonical", "check_bucket", "check_name", "check_tag", "close_to", "hidden"]
+__all__ = ["NOUNS", "canonical", "check_bucket", "check_name", "check_tag", "close_to", "hidden"]
 
+NOUNS = {"data/": "dataset", "models/": "model", "scripts/": "script", "jobs/": "notebook"}
+"""Prefixes, and what an object with each is called."""
 _RESERVED = "[]#@^"
 _LONGEST = 400
 _NOTEBOOK = ".ipynb"

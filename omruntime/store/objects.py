@@ -192,7 +192,7 @@ class ObjectStore:
 
     def bind(self, meta: Metadata) -> None:
         """Let metadata that came from another process be saved here."""
-        meta.bind(self._shelf_of(meta.bucket).save)
+        self._shelf_of(meta.bucket).bind(meta)
 
     def list(self, pattern: str | None = None, raw: bool = False) -> builtins.list[Any]:
         """Return the sorted names that match ``pattern`` (as of a shell), or their metadata with ``raw``.

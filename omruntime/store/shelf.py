@@ -15,7 +15,7 @@ from omruntime.kinds.registry import registry
 from omruntime.store.chunks import Chunks
 from omruntime.store.content import Content, missing
 from omruntime.store.metadata import Metadata
-from omruntime.store.names import close_to
+from omruntime.store.names import NOUNS, close_to
 from omruntime.store.records import Record, Row
 from omruntime.store.revisions import Revisions
 from omruntime.store.selectors import Selector, columns_of
@@ -26,7 +26,6 @@ __all__ = ["HOLDERS", "Shelf", "load_options"]
 HOLDERS = {"data/": "datasets", "models/": "models", "scripts/": "scripts", "jobs/": "jobs"}
 """Prefixes, and what an Omega calls the store of each."""
 
-_NOUNS = {"data/": "dataset", "models/": "model", "scripts/": "script", "jobs/": "notebook"}
 _LOOKS = 5
 _MOST_NAMES = 10_000
 
@@ -117,8 +116,15 @@ class Shelf:
     def metadata(self, row: Row, name: str) -> Metadata:
         """Return what users see of a revision, bound to this shelf."""
         meta = row.metadata(name, *self._scope)
-        meta.bind(self.save)
+        self.bind(meta)
         return meta
+
+    def bind(self, meta: Metadata) -> None:
+        """Let metadata be saved here, and tell of the versions that there are beside it."""
+        meta.bind(self.save, self._versions if self._scope[1] == "models/" else None)
+
+    def _versions(self, meta: Metadata) -> list[Metadata]:
+        return [row.metadata(meta.name, *self._scope) for row in self.revisions.versions(meta.name)]
 
     def save(self, meta: Metadata) -> None:
         """Write the attributes of metadata and renew it."""
@@ -128,7 +134,7 @@ class Shelf:
     def not_found(self, selector: Selector) -> ObjectNotFound:
         """Return what to raise for an object or a version that is not there."""
         bucket, prefix = self._scope
-        noun = _NOUNS[prefix]
+        noun = NOUNS[prefix]
         versions = list(self.revisions.versions(selector.name)) if selector.versioned else []
         if versions:
             tags = sorted({row.record.tag for row in versions if row.record.tag})

@@ -1,4 +1,4 @@
-"""Stores by URL: the scheme picks the class, and what is printed of a URL shows no password."""
+"""Stores by URL: the scheme picks the class."""
 
 from __future__ import annotations
 
@@ -6,18 +6,12 @@ import re
 
 from omruntime.abc.store import Store
 from omruntime.errors import StoreUnavailable
+from omruntime.masking import mask
 
-__all__ = ["mask", "open_store", "scheme_of"]
+__all__ = ["open_store", "scheme_of"]
 
-_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#]*@")
-_SECRET_OPTION = re.compile(r"([?&;](?:[\w.-]*(?:password|passwd|pwd|token|secret|key))=)[^&;#]*", re.IGNORECASE)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _KNOWN = ("sqlite", "mongodb", "mongodb+srv")
-
-
-def mask(url: str) -> str:
-    """Return the URL with every password and secret option replaced by ``***``."""
-    return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
 
 
 def scheme_of(url: str) -> str:

@@ -16,7 +16,7 @@ from omruntime.wire.envelope import (
     seal,
 )
 from omruntime.wire.exceptions import decode_exception, encode_exception
-from omruntime.wire.outcomes import failure, read_outcome, success
+from omruntime.wire.outcomes import failure, outcome_size, read_outcome, success
 from omruntime.wire.values import INLINE_LIMIT, pack_value, unpack_value
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "failure",
     "open_call",
     "open_outcome",
+    "outcome_size",
     "pack_value",
     "peek_call",
     "read_outcome",

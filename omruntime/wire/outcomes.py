@@ -22,7 +22,7 @@ from omruntime.wire.envelope import (
 from omruntime.wire.exceptions import decode_exception, encode_exception
 from omruntime.wire.values import pack_buffers, unpack_buffers, unpack_value
 
-__all__ = ["failure", "read_outcome", "success"]
+__all__ = ["failure", "outcome_size", "read_outcome", "success"]
 
 
 def success(
@@ -85,6 +85,15 @@ def _loaded(header: OutcomeHeader, inline: Sequence[Buffer], store: Store) -> An
             f"task {header.id} has succeeded, but its value cannot be loaded here: {type(exc).__name__}: {exc}; "
             "install the package that its class comes from, or return plain values, arrays or frames"
         ) from exc
+
+
+def outcome_size(packed: bytes, auth: Auth) -> int:
+    """Return the bytes of the value or the exception in a packed outcome; the store is not looked into.
+
+    Raises:
+        SignatureError: it is unsigned, altered, or not signed by a key of ours.
+    """
+    return sum(part.size for part in open_outcome(unpack_envelope(packed), auth).parts)
 
 
 def read_outcome(packed: bytes, *, task: str, store: Store, auth: Auth) -> tuple[str, Any]:

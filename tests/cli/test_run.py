@@ -13,6 +13,8 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from omruntime import Omega
+from omruntime.cli.run import _left
+from omruntime.cli.settings import Settings
 from tests.cli.commands import omruntime, process
 
 ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
@@ -81,6 +83,29 @@ def test_a_failed_task_shows_its_own_traceback(store: str) -> None:
     assert omruntime("status", _id(ran.err), "--json").json["error"] == "ValueError: it went boom"
 
 
+def test_each_change_of_a_task_is_a_line(store: str) -> None:
+    ran = omruntime("run", "script", "echo", "boom", "--retries", "1", "--retry-delay", "0.3")
+    lines = [line for line in ran.err.splitlines() if line.startswith("task ")]
+    task = _id(lines[0])
+    assert all(line.startswith(f"task {task} ") for line in lines)
+    assert re.fullmatch(rf"task {task} FAILURE on local@\S+, attempt 2, after [\d.]+ s", lines[-1])
+    seen = [line.split()[2].rstrip(",") for line in lines]
+    assert seen == sorted(seen, key=["PENDING", "STARTED", "FAILURE"].index)
+    assert len(lines) == len(set(lines))
+
+
+def test_who_stops_waiting_is_told_how_to_find_the_task(store: str) -> None:
+    with Omega(store) as om:
+        handle = om.runtime.script("echo").run(1)
+        handle.get(60)
+        given = Settings(store="sqlite:///a b", runtime="dask://host:8786")
+        goes_on, ends = _left(given, handle, True), _left(given, handle, False)
+    assert goes_on.endswith(f"result {handle.id} --store 'sqlite:///a b'")
+    assert "goes on" in goes_on
+    assert ends.endswith(f"status {handle.id} --store 'sqlite:///a b'")
+    assert "ends with its worker" in ends
+
+
 def test_detached_the_id_alone_goes_to_stdout(store: str) -> None:
     ran = omruntime("run", "script", "echo", "later", "--detach")
     assert ran.code == 0
@@ -113,6 +138,7 @@ def test_an_interrupt_ends_the_command_and_its_task(store: str) -> None:
         out, err = running.communicate(timeout=60)
     assert (running.returncode, out) == (130, "")
     assert "error: interrupted" in err
+    assert f"omruntime status {task}" in err
     assert "Traceback" not in err
     assert omruntime("status", task, "--json").json["status"] == "REVOKED"
 

@@ -10,8 +10,13 @@ import threading
 
 import pytest
 
+from omruntime import Omega
 from omruntime.cli import progress
+from omruntime.cli.board import Board
+from omruntime.cli.following import following
 from omruntime.cli.progress import working
+from omruntime.ledger import Request, new_id
+from tests.ledger.made import claim, end
 
 
 class _Terminal(io.StringIO):
@@ -51,6 +56,36 @@ def test_no_bar_for_what_is_quick_or_not_on_a_terminal(
         pass
     assert terminal.getvalue() == ""
     assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_shows_a_table_of_the_task_until_its_end(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal("STARTED")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "200")
+    with Omega(store) as om:
+        board = Board(om)
+        task = new_id()
+        om.session.ledger.submit([(task, Request("script.run slow", "default", [], 0.0))])
+        board.add(om.runtime.result(task))
+        with following(board):
+            om.session.ledger.claim(task, claim("h-elsewhere"))
+            assert terminal.shown.wait(30)
+            om.session.ledger.end(task, 1, end("FAILURE", name="script.run slow"))
+        om.session.ledger.remove_requests([task])
+    shown = terminal.getvalue().splitlines()
+    rows = [line for line in shown if task in line]
+    assert "script.run slow" in rows[-1]
+    assert "FAILURE" in rows[-1]
+
+
+def test_a_board_shows_what_was_last_known_while_its_store_is_away(store: str) -> None:
+    with Omega(store) as om:
+        handle = om.runtime.script("echo").run(1)
+        handle.get(60)
+        board = Board(om, [handle])
+        known = board.rows()
+    assert known[0]["status"] == "SUCCESS"
+    assert board.rows() == known
 
 
 def test_a_reader_that_has_left_is_no_error(store: str) -> None:

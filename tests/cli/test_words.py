@@ -13,6 +13,8 @@ from omruntime.cli.run import ACTIONS
 from omruntime.cli.words import parsed
 from tests.cli.commands import omruntime
 
+MORE = ("logs", "cancel", "workers", "labels", "backends", "key", "steward")
+
 
 @pytest.mark.parametrize(
     ("line", "meant"),
@@ -76,7 +78,7 @@ def test_the_actions_are_those_of_the_proxy() -> None:
 def test_help_names_the_commands_and_the_exit_codes() -> None:
     ran = omruntime("--help")
     assert ran.code == 0
-    for command in ("demo", "put", "ls", "run", "result", "status", "workers", "backends", "key", "steward"):
+    for command in ("demo", "put", "ls", "run", "result", "status", *MORE):
         assert f"\n  {command} " in ran.out
         assert omruntime(command, "--help").code == 0
     for code in (0, 1, 2, 3, 4, 5, 130):

@@ -1,26 +1,11 @@
-"""URLs of stores: schemes, and no password that shows."""
+"""URLs of stores: schemes, and what is said of those that nobody opens."""
 
 from __future__ import annotations
 
 import pytest
 
 from omruntime.errors import StoreUnavailable
-from omruntime.store import mask, open_store
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("mongodb://user:secret@host/db", "mongodb://user:***@host/db"),
-        ("mongodb://:secret@host/db?tls=1", "mongodb://:***@host/db?tls=1"),
-        ("x://host/db?password=secret&a=1", "x://host/db?password=***&a=1"),
-        ("x://h?a=1&authToken=secret#f", "x://h?a=1&authToken=***#f"),
-        ("sqlite:////a/b:c@d", "sqlite:////a/b:c@d"),
-        ("x://user@host", "x://user@host"),
-    ],
-)
-def test_passwords_are_masked(url: str, shown: str) -> None:
-    assert mask(url) == shown
+from omruntime.store import open_store
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def _texts(ctx: Context) -> Iterable[str]:
     for thing in (om, om.runtime, om.runtime.auth, om.store, om.models, handle, om.runtime.workers()):
         yield repr(thing)
         yield str(thing)
+    yield handle._repr_html_()
     yield om.store.url
     yield repr(pickle.dumps(handle))
     failed = ctx.deploy(snapshot).run(no_such_argument=1, log=5)

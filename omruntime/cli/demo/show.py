@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import shlex
-import shutil
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omruntime.cli.demo.board import Board
+from omruntime.cli.board import Board
 from omruntime.cli.demo.package import NAME
 from omruntime.cli.demo.story import Story
+from omruntime.cli.hints import hint, shown
 from omruntime.cli.output import print_json
 from omruntime.cli.settings import Settings
 from omruntime.config import runtime_url, store_url
@@ -88,45 +86,24 @@ def _end(console: Console, settings: Settings, predicted: AsyncResult, seconds: 
 
 def next_commands(settings: Settings, task: str) -> list[tuple[str, str]]:
     """Return commands that work after the demo, each with what it does."""
-    program = _program()
-    where, engine = _option("store", settings.store), _option("runtime", settings.runtime)
-    bucket = f" --bucket {shlex.quote(settings.bucket or '')}"
+    predict = ("run", "model", "cancer", "predict", "cancer-new[^target]")
     return [
-        (f"{program} ls{bucket}{where}", "what is stored"),
-        (f"{program} status{where}", "what ran"),
-        (f"{program} result {task}{where}", "a value by the id of its task"),
-        (f"{program} run model cancer predict 'cancer-new[^target]'{bucket}{where}{engine}", "predict again"),
-        (f"{program} run script {NAME} cancer-predicted{bucket}{where}{engine}", "run the script again"),
+        (hint(settings, "ls", objects=True), "what is stored"),
+        (hint(settings, "status"), "what ran"),
+        (hint(settings, "result", task), "a value by the id of its task"),
+        (hint(settings, *predict, objects=True, engine=True), "predict again"),
+        (
+            hint(settings, "run", "script", NAME, "cancer-predicted", objects=True, engine=True),
+            "run the script again",
+        ),
     ]
 
 
-def _shown(url: str | None) -> str:
-    """Return a URL as it was given; nothing for one with a password in it, which whoever gave it knows."""
-    from omruntime.store import mask
-
-    return url if url and mask(url) == url else ""
-
-
-def _option(name: str, url: str | None) -> str:
-    return f" --{name} {shlex.quote(_shown(url))}" if _shown(url) else ""
-
-
 def _in_python(settings: Settings) -> list[str]:
-    given = {"store": _shown(settings.store), "runtime": _shown(settings.runtime), "bucket": settings.bucket}
+    given = {"store": shown(settings.store), "runtime": shown(settings.runtime), "bucket": settings.bucket}
     arguments = ", ".join(f"{name}={value!r}" for name, value in given.items() if value)
     return [
         "from omruntime import Omega",
         f"om = Omega({arguments})",
         "om.runtime.model('digits').predict('digits-new[^target]').get()",
     ]
-
-
-def _program() -> str:
-    """Return how this command was called, such that it can be typed again here."""
-    called = Path(sys.argv[0])
-    if called.name == "__main__.py":
-        return f"{shlex.quote(sys.executable)} -m omruntime"
-    found = shutil.which("omruntime")
-    if called.name != "omruntime" or (found is not None and Path(found).resolve() == called.resolve()):
-        return "omruntime"
-    return shlex.quote(sys.argv[0])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omruntime.cli.demo.board import Board
+from omruntime.cli.board import Board
 from omruntime.cli.demo.package import NAME, write_package
 from omruntime.cli.waiting import await_value
 from omruntime.errors import OmegaRuntimeError
