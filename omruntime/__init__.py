@@ -39,7 +39,7 @@ _HOMES = {
     "AsyncResult": "omruntime.client.result",
     "Auth": "omruntime.auth",
     "CanvasResult": "omruntime.client.canvas_results",
-    "GroupResult": "omruntime.client.canvas_results",
+    "GroupResult": "omruntime.client.group",
     "Metadata": "omruntime.store",
     "Omega": "omruntime.client.omega",
     "OmegaModelProxy": "omruntime.client.proxies",

@@ -13,7 +13,7 @@ from omruntime.canvas import Conductor
 from omruntime.client.inspection import missing_label
 from omruntime.client.waiting import Waiting
 from omruntime.errors import NoSuchLabelWarning, RemoteTraceback, ResultExpired, TaskRevoked
-from omruntime.ledger import TaskState
+from omruntime.ledger import Ledger, TaskState
 from omruntime.pictures import Picture, Pictured
 from omruntime.store import BINDER, Metadata, ObjectStore
 from omruntime.wire import end_of, outcome_size, read_outcome
@@ -50,6 +50,11 @@ class AsyncResult(Pictured):
     def task_id(self) -> str:
         """Id of the task."""
         return self.id
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger that knows of the task."""
+        return self._session.ledger
 
     @property
     def status(self) -> str:
