@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from omruntime import errors
     from omruntime.auth import Auth
+    from omruntime.client.jobs import OmegaJobProxy
     from omruntime.client.omega import Omega
     from omruntime.client.proxies import OmegaModelProxy, OmegaScriptProxy
     from omruntime.client.result import AsyncResult
@@ -27,6 +28,7 @@ __all__ = [
     "GroupResult",
     "Metadata",
     "Omega",
+    "OmegaJobProxy",
     "OmegaModelProxy",
     "OmegaRuntime",
     "OmegaRuntimeLocal",
@@ -42,6 +44,7 @@ _HOMES = {
     "GroupResult": "omruntime.client.group",
     "Metadata": "omruntime.store",
     "Omega": "omruntime.client.omega",
+    "OmegaJobProxy": "omruntime.client.jobs",
     "OmegaModelProxy": "omruntime.client.proxies",
     "OmegaRuntime": "omruntime.client.runtime",
     "OmegaRuntimeLocal": "omruntime.local.runtime",

@@ -17,9 +17,10 @@ import platformdirs
 
 from omruntime.errors import SignatureError
 
-__all__ = ["KEY_VARIABLE", "Auth", "default_auth", "key_file"]
+__all__ = ["KEY_VARIABLE", "Auth", "default_auth", "inherit", "key_file"]
 
 KEY_VARIABLE = "OMRUNTIME_KEY"
+_inherited: list[Auth] = []
 
 
 def _key_id(key: str) -> str:
@@ -98,8 +99,15 @@ def new_key() -> str:
     return secrets.token_urlsafe(32)
 
 
+def inherit(user: str, keys: str) -> None:
+    """Make these the keys of this process, which a process of ours has started and told them by a pipe."""
+    _inherited.append(Auth(user, keys))
+
+
 def default_auth() -> Auth:
     """Return the keys of the environment, else those of the key file, which is made when there is none."""
+    if _inherited:
+        return _inherited[-1]
     from_environment = os.environ.get(KEY_VARIABLE, "").strip()
     return Auth(_user_name(), from_environment or _read_or_make(key_file()))
 

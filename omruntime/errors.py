@@ -94,10 +94,10 @@ class TaskError(OmegaRuntimeError):
 
 
 class JobError(TaskError):
-    """A cell of a notebook failed.
+    """A cell of a notebook failed, or its kernel did; what the cell has raised is the cause.
 
     Attributes:
-        cell: index of the cell, from 0.
+        cell: index of the cell, from 0; None where it is not the fault of one.
         results: name of the executed copy.
     """
 

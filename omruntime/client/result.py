@@ -95,9 +95,10 @@ class AsyncResult(Pictured):
     @property
     def traceback(self) -> str | None:
         """The traceback where the task failed, as text; None when it did not."""
-        error = self.result if self.failed() else None
-        cause = error.__cause__ if isinstance(error, BaseException) else None
-        return cause.text if isinstance(cause, RemoteTraceback) else None
+        error: BaseException | None = self.result if self.failed() else None
+        while error is not None and not isinstance(error, RemoteTraceback):
+            error = error.__cause__
+        return error.text if error is not None else None
 
     def logs(self) -> str:
         """Return what the task printed, the middle of a very long output left out; complete when the task is over."""

@@ -10,6 +10,7 @@ from omruntime.abc import Backend, WorkerInfo
 from omruntime.auth import Auth
 from omruntime.client.engine import Engine
 from omruntime.client.finding import found_by_id
+from omruntime.client.jobs import OmegaJobProxy
 from omruntime.client.proxies import OmegaModelProxy, OmegaScriptProxy
 from omruntime.client.requirements import OnMissing, Requirements, normal_label
 from omruntime.client.result import AsyncResult
@@ -236,6 +237,10 @@ class OmegaRuntime:
     def script(self, name: str) -> OmegaScriptProxy:
         """Return the proxy of a stored script."""
         return OmegaScriptProxy(name, self)
+
+    def job(self, name: str) -> OmegaJobProxy:
+        """Return the proxy of a stored notebook."""
+        return OmegaJobProxy(name, self)
 
     def ping(self, *args: Any, timeout: float = 10, **kwargs: Any) -> dict[str, Any]:
         """Have a worker answer, and return its answer: message, time, args, kwargs, worker.

@@ -83,9 +83,14 @@ def submit(runtime: OmegaRuntime, kind: str, name: str, action: str, request: di
     )
 
 
-def submit_now(runtime: OmegaRuntime, kind: str, name: str, action: str, request: dict[str, Any]) -> AsyncResult:
-    """As `submit`, also inside the block of a canvas."""
-    task = new_id()
+def submit_now(
+    runtime: OmegaRuntime, kind: str, name: str, action: str, request: dict[str, Any], task: str = ""
+) -> AsyncResult:
+    """As `submit`, also inside the block of a canvas.
+
+    ``task`` is its id, for a caller who has written it down before.
+    """
+    task = task or new_id()
     prepared, callback = _with_callback(runtime, _prepare(runtime, task, kind, name, action, request))
     if prepared.lacks_data:
         raise TypeError(
@@ -179,8 +184,9 @@ def _requirements(runtime: OmegaRuntime, kind: str, name: str) -> Requirements:
         ObjectNotFound: it does not.
     """
     wanted = runtime.requirements
-    if kind in ("model", "script"):
-        objects = runtime.om.models if kind == "model" else runtime.om.scripts
+    stores = {"model": runtime.om.models, "script": runtime.om.scripts, "job": runtime.om.jobs}
+    objects = stores.get(kind)
+    if objects is not None:
         stored = objects.peek(name).record.attributes.get("require")
         if isinstance(stored, dict) and stored.get("label"):
             wanted = wanted.over(Requirements(label=normal_label(str(stored["label"]))))

@@ -277,21 +277,22 @@ class Ledger:
         status = "STARTED" if claim is not None or attempt > 1 else "PENDING"
         return TaskState(status, attempt, request, claim, None)
 
-    def committed(self, task: str, attempt: int) -> bool:
-        """Tell whether this attempt is the one that the task succeeded with."""
+    def committed(self, task: str, attempt: int, any_end: bool = False) -> bool:
+        """Tell whether this attempt is the one that the task succeeded with, or with ``any_end`` that it ended with."""
         key = end_key(task, attempt)
         record = self.store.get(Space.LEDGER, [key]).get(key)
-        return record is not None and decode(End, record).state == "SUCCESS"
+        state = decode(End, record).state if record is not None else ""
+        return state == "SUCCESS" or (any_end and state in FINAL)
 
-    def outcome(self, task: str, attempt: int) -> bool | None:
-        """Tell whether an attempt has won its task; None while that is open."""
+    def outcome(self, task: str, attempt: int, any_end: bool = False) -> bool | None:
+        """Tell whether an attempt has won its task, or with ``any_end`` has ended it; None while that is open."""
         state = self.states([task])[task]
         if isinstance(state, Exception):
             # What an expired task had stored was made current before, or never will be.
             return False if isinstance(state, ResultExpired) else None
         if state.end is None:
             return False if attempt < state.attempt else None
-        return attempt == state.attempt and state.end.state == "SUCCESS"
+        return attempt == state.attempt and (any_end or state.end.state == "SUCCESS")
 
     def forget(self, task: str) -> bool:
         """Delete the record and the values of a task that is over; False while it is not.

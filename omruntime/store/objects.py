@@ -6,6 +6,7 @@ import builtins
 import dataclasses
 import fnmatch
 import itertools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,13 +18,15 @@ from omruntime.kinds.registry import registry
 from omruntime.store.metadata import Metadata
 from omruntime.store.names import canonical, check_bucket, check_name, check_tag, hidden
 from omruntime.store.records import Record, Row
+from omruntime.store.runs import with_runs
 from omruntime.store.selectors import Selector, parse
 from omruntime.store.shelf import HOLDERS, Shelf, load_options
-from omruntime.store.staging import Effect
+from omruntime.store.staging import Effect, Stage
 
 __all__ = ["ObjectStore"]
 
 _MOST_SEEN = 1000
+_LITERAL = re.compile(r"[^*?\[]*")
 
 
 class ObjectStore:
@@ -34,8 +37,9 @@ class ObjectStore:
         prefix: ``data/``, ``models/``, ``scripts/`` or ``jobs/``.
         bucket: the bucket.
         auth: keys that sign what runs code when it is loaded, or a function that returns them.
-        committed: tells whether an attempt of a task has won; what others have staged is invisible until it has.
-        stage: task and attempt for which this store writes, None when what is put is current at once.
+        committed: tells whether an attempt of a task has won, or given True whether it has ended its task in any way;
+            what others have staged is invisible until then.
+        stage: the attempt for which this store writes, None when what is put is current at once.
     """
 
     def __init__(
@@ -45,8 +49,8 @@ class ObjectStore:
         *,
         bucket: str,
         auth: Auth | Callable[[], Auth],
-        committed: Callable[[str, int], bool] | None = None,
-        stage: tuple[str, int] | None = None,
+        committed: Callable[[str, int, bool], bool] | None = None,
+        stage: Stage | None = None,
     ) -> None:
         if prefix not in HOLDERS:
             raise ValueError(f"{prefix!r} is no prefix of a store of objects; there are: {', '.join(HOLDERS)}")
@@ -64,9 +68,15 @@ class ObjectStore:
         """What this view has staged, to be settled with the end of its task; empty for a store that is no view."""
         return list(self._shelf.writing.effects.values())
 
-    def staged(self, task: str, attempt: int) -> ObjectStore:
-        """Return a view whose writes become current only when this attempt of the task has won."""
-        return self._like(self.bucket, (task, attempt))
+    def staged(self, task: str, attempt: int, *, kept: bool = False) -> ObjectStore:
+        """Return a view whose writes become current only when this attempt of the task has won.
+
+        Args:
+            task: id of the task.
+            attempt: number of the attempt.
+            kept: they become current with whatever end of the task this attempt comes to.
+        """
+        return self._like(self.bucket, Stage(task, attempt, kept))
 
     def in_bucket(self, bucket: str) -> ObjectStore:
         """Return the same store of objects in another bucket."""
@@ -168,7 +178,8 @@ class ObjectStore:
     def metadata(self, name: str | Metadata) -> Metadata:
         """Return what is known of an object; of a version with ``name@tag`` and ``name^``."""
         selector, shelf = self._at(name)
-        return shelf.metadata(shelf.row(selector), selector.name)
+        meta = shelf.metadata(shelf.row(selector), selector.name)
+        return with_runs(meta, shelf.revisions) if self.prefix == "jobs/" else meta
 
     def exists(self, name: str | Metadata) -> bool:
         """Tell whether there is such an object or version."""
@@ -202,7 +213,7 @@ class ObjectStore:
         shows_hidden = pattern is not None and pattern[:1] in (".", "_")
         found = [
             (name, row)
-            for name, row in self._shelf.revisions.names()
+            for name, row in self._shelf.revisions.names(_beginning(pattern or ""))
             if (shows_hidden or not hidden(name)) and (pattern is None or self._matches(name, pattern))
         ]
         return [
@@ -249,7 +260,7 @@ class ObjectStore:
         """True where a put leaves what was there as a version."""
         return self.prefix == "models/"
 
-    def _like(self, bucket: str, stage: tuple[str, int] | None) -> ObjectStore:
+    def _like(self, bucket: str, stage: Stage | None) -> ObjectStore:
         return ObjectStore(
             self.store, self.prefix, bucket=bucket, auth=self._auth, committed=self._committed, stage=stage
         )
@@ -261,9 +272,9 @@ class ObjectStore:
         return Shelf(self.store, bucket, self.prefix, self._auth, self._visible, self._stage)
 
     def _visible(self, record: Record) -> bool:
-        if (record.task, record.attempt) == self._stage:
+        if self._stage is not None and (record.task, record.attempt) == self._stage[:2]:
             return True
-        return self._committed is not None and self._committed(record.task, record.attempt)
+        return self._committed is not None and self._committed(record.task, record.attempt, record.kept)
 
     def _at(self, name: str | Metadata) -> tuple[Selector, Shelf]:
         """Return what is asked for, and the shelf that it is on."""
@@ -276,3 +287,9 @@ class ObjectStore:
         if selector.versioned and not self.keeps_versions:
             raise SelectorError(f"{name!r}: {self.prefix} keeps no versions; models/ does")
         return dataclasses.replace(selector, name=canonical(selector.name, self.prefix)), self._shelf
+
+
+def _beginning(pattern: str) -> str:
+    """Return how all names that match a pattern begin."""
+    found = _LITERAL.match(pattern)
+    return found.group() if found is not None else ""

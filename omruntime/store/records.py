@@ -10,7 +10,7 @@ import msgspec
 from omruntime.errors import SerializationError
 from omruntime.store.metadata import Metadata
 
-__all__ = ["BlobRef", "Record", "Row", "base_key", "decode", "encode", "row_of"]
+__all__ = ["BlobRef", "Record", "Row", "base_key", "decode", "encode", "row_of", "settled"]
 
 # Sorts below every character that a name may hold, so that the revisions of one name lie together, in order.
 _SEPARATOR = "\x1f"
@@ -47,6 +47,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Marks of the last operations that this revision builds on."""
     task: str = ""
     attempt: int = 0
+    kept: bool = False
+    """It counts with whatever final end of its attempt, not only with success."""
 
     @property
     def staged(self) -> bool:
@@ -110,6 +112,11 @@ def encode(record: Record) -> bytes:
         raise SerializationError(
             f"attributes of metadata are plain data (None, bool, int, float, str, bytes, list, dict, datetime): {exc}"
         ) from exc
+
+
+def settled(record: Record) -> bytes:
+    """Return the bytes of a record that was staged, as it is once it counts."""
+    return encode(msgspec.structs.replace(record, task="", attempt=0, kept=False))
 
 
 def decode(value: bytes) -> Record:

@@ -116,10 +116,10 @@ class Revisions:
         if rows:
             self._store.commit([Group(Space.OBJECTS, {}, [row.key for row in rows])])
 
-    def names(self) -> Iterator[tuple[str, Row]]:
-        """Return names and current revisions of all objects, in the order of the names."""
+    def names(self, beginning: str = "") -> Iterator[tuple[str, Row]]:
+        """Return names and current revisions of the objects whose names begin so, in the order of the names."""
         pending: dict[str, Row] = {}
-        base = base_key(self._bucket, self._prefix)
+        base = base_key(self._bucket, self._prefix) + beginning
         after = ""
         while True:
             page = self._store.scan(Space.OBJECTS, base, after=after, limit=_LIST_PAGE)

@@ -19,6 +19,7 @@ from omruntime.store.names import NOUNS, close_to
 from omruntime.store.records import Record, Row
 from omruntime.store.revisions import Revisions
 from omruntime.store.selectors import Selector, columns_of
+from omruntime.store.staging import Stage
 from omruntime.store.writing import Writing
 
 __all__ = ["HOLDERS", "Shelf", "load_options"]
@@ -39,7 +40,7 @@ class Shelf:
         prefix: the prefix.
         auth: who signs and checks.
         visible: tells whether the task that staged a record has won.
-        stage: task and attempt that writes belong to.
+        stage: the attempt that writes belong to.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Shelf:
         prefix: str,
         auth: Callable[[], Auth],
         visible: Callable[[Record], bool],
-        stage: tuple[str, int] | None,
+        stage: Stage | None,
     ) -> None:
         self._store = store
         self._scope = (bucket, prefix)

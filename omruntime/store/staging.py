@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
 from omruntime.abc.store import Group, Space
 from omruntime.store.records import SETTLED
 
-__all__ = ["Effect", "discard_group", "settle_group"]
+__all__ = ["Effect", "Stage", "discard_group", "settle_group"]
+
+
+class Stage(NamedTuple):
+    """The attempt of a task that writes belong to."""
+
+    task: str
+    attempt: int
+    kept: bool = False
+    """What is written counts with whatever final end of the attempt, not only with success."""
 
 
 class Effect(msgspec.Struct, frozen=True, array_like=True):
@@ -21,6 +31,8 @@ class Effect(msgspec.Struct, frozen=True, array_like=True):
     """Its record without the task."""
     replaces: tuple[str, ...] = ()
     """Keys of the revisions that go when it is settled."""
+    kept: bool = False
+    """It is settled with whatever final end of its attempt."""
 
 
 def settle_group(effects: Iterable[Effect]) -> Group:

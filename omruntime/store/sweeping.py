@@ -13,12 +13,13 @@ import msgspec
 
 from omruntime.abc.store import Group, Space, Store
 from omruntime.store.content import MARK_LIFETIME, PREFIX, doom_key
-from omruntime.store.records import SETTLED, Record, Row, encode, row_of
+from omruntime.store.records import SETTLED, Record, Row, row_of, settled
 
 __all__ = ["Outcome", "Swept", "sweep"]
 
-Outcome = Callable[[str, int], bool | None]
-"""Tells of an attempt of a task whether it has won, None while that is not known."""
+Outcome = Callable[[str, int, bool], bool | None]
+"""Tells of an attempt of a task whether it has won, or given True whether it has ended its task in any way; None while
+that is not known."""
 
 _PAGE = 1000
 _MARKS = doom_key("")
@@ -65,21 +66,18 @@ def sweep(store: Store, outcome: Outcome, grace: float = 3600.0) -> Swept:
 def _sweep_revisions(store: Store, outcome: Outcome, grace: float, done: Swept) -> None:
     for _base, values in groupby(_records(store), key=lambda each: each[0].rpartition("\x1f")[0]):
         rows = [row_of(*each) for each in values]
-        verdicts = [(row, outcome(row.record.task, row.record.attempt)) for row in rows if row.record.staged]
-        settled = [row for row, won in verdicts if won]
-        lost = [row for row, won in verdicts if won is False]
-        if settled:
-            inserts = {row.key + SETTLED: _settled(row) for row in settled}
-            store.commit([Group(Space.OBJECTS, inserts), _deletion(settled)])
-            done.settled += len(settled)
+        staged = [row for row in rows if row.record.staged]
+        verdicts = [(row, outcome(row.record.task, row.record.attempt, row.record.kept)) for row in staged]
+        won = [row for row, verdict in verdicts if verdict]
+        lost = [row for row, verdict in verdicts if verdict is False]
+        if won:
+            inserts = {row.key + SETTLED: settled(row.record) for row in won}
+            store.commit([Group(Space.OBJECTS, inserts), _deletion(won)])
+            done.settled += len(won)
         passed = [*lost, *_passed(rows, grace)]
         if passed:
             store.commit([_deletion(passed)])
             done.revisions += len(passed)
-
-
-def _settled(row: Row) -> bytes:
-    return encode(msgspec.structs.replace(row.record, task="", attempt=0))
 
 
 def _deletion(rows: Iterable[Row]) -> Group:

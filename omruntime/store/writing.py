@@ -15,9 +15,10 @@ from omruntime.auth import Auth
 from omruntime.errors import MetadataConflict, SerializationError
 from omruntime.store.content import Content, new_mark
 from omruntime.store.metadata import Metadata
-from omruntime.store.records import BlobRef, Record, Row, encode
+from omruntime.store.records import BlobRef, Record, Row, settled
 from omruntime.store.revisions import Revisions, marks
-from omruntime.store.staging import Effect
+from omruntime.store.runs import without_runs
+from omruntime.store.staging import Effect, Stage
 
 __all__ = ["Writing"]
 
@@ -35,7 +36,7 @@ class Writing:
         bucket: the bucket.
         prefix: the prefix; ``models/`` keeps what a put replaces.
         auth: who signs.
-        stage: task and attempt that the writes belong to, None when they are current at once.
+        stage: the attempt that the writes belong to, None when they are current at once.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Writing:
         bucket: str,
         prefix: str,
         auth: Callable[[], Auth],
-        stage: tuple[str, int] | None,
+        stage: Stage | None,
     ) -> None:
         self._store = store
         self._revisions = revisions
@@ -105,8 +106,7 @@ class Writing:
                 own=tuple(stored.attributes),
                 tag=tag,
                 recent=marks(current, mark),
-                task=self._stage[0] if self._stage else "",
-                attempt=self._stage[1] if self._stage else 0,
+                **self._owner(),
             )
 
         try:
@@ -128,14 +128,16 @@ class Writing:
         if self._stage is None:
             self._revisions.remove(replaced)
             return
-        saved_over = [
-            each for each in older if each.key in self.effects and each.record.version == row.record.version
-        ]
-        for each in saved_over:
+        own = [each for each in older if each.key in self.effects and self._is_replaced(each.record, row.record)]
+        for each in own:
             del self.effects[each.key]
-        self._revisions.remove(saved_over)
-        settled = encode(msgspec.structs.replace(row.record, task="", attempt=0))
-        self.effects[row.key] = Effect(row.key, settled, tuple(each.key for each in replaced))
+        self._revisions.remove(own)
+        effect = Effect(row.key, settled(row.record), tuple(each.key for each in replaced), self._stage.kept)
+        self.effects[row.key] = effect
+
+    def _owner(self) -> dict[str, Any]:
+        """Return the fields of a record that say for which attempt it is staged."""
+        return self._stage._asdict() if self._stage is not None else {}
 
     def _is_replaced(self, old: Record, new: Record) -> bool:
         return self._prefix != "models/" or old.version == new.version
@@ -153,11 +155,10 @@ class Writing:
                 raise _conflict(meta, current)
             return msgspec.structs.replace(
                 current.record,
-                attributes=meta.attributes,
+                attributes=without_runs(meta.attributes) if self._prefix == "jobs/" else meta.attributes,
                 modified=_now(),
                 recent=marks(current, mark),
-                task=self._stage[0] if self._stage else "",
-                attempt=self._stage[1] if self._stage else 0,
+                **self._owner(),
             )
 
         row = self._revisions.insert(meta.name, build)

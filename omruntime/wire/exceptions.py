@@ -15,7 +15,7 @@ from typing import Any
 import cloudpickle
 import msgspec
 
-from omruntime.errors import RemoteTraceback, TaskError
+from omruntime.errors import JobError, RemoteTraceback, TaskError
 from omruntime.wire.codec import type_name
 
 __all__ = ["decode_exception", "encode_exception"]
@@ -41,21 +41,39 @@ def encode_exception(exc: BaseException, task: str | None = None) -> bytes:
     while link is not None and id(link) not in seen and len(links) < _LONGEST_CHAIN:
         seen.add(id(link))
         explicit = link.__cause__ is not None
+        text, following = _told(link)
         links.append(
-            _Link(type_name(link), _message(link), _format(link), None if _is_exit(link) else _pickle(link), explicit)
+            _Link(type_name(link), _message(link), text, None if _is_exit(link) else _pickle(link), explicit)
         )
-        link = link.__cause__ if explicit or link.__suppress_context__ else link.__context__
+        link = following
     return msgspec.msgpack.encode(links)
 
 
+def _told(exc: BaseException) -> tuple[str, BaseException | None]:
+    """Return the traceback of an exception as text, and what comes next in its chain."""
+    cause = exc.__cause__
+    if isinstance(cause, RemoteTraceback) and exc.__traceback__ is None:
+        # It was raised in another process, and has come here as it goes on now.
+        return cause.text, cause.__cause__
+    # That a cell of a notebook has failed is found out by us: only its cause has a traceback that anybody wants.
+    text = "" if isinstance(exc, JobError) else _format(exc)
+    return text, cause if cause is not None or exc.__suppress_context__ else exc.__context__
+
+
 def decode_exception(data: bytes, task: str | None = None) -> Exception:
-    """Return a fresh copy of the exception, with a `RemoteTraceback` between it and its own cause."""
+    """Return a fresh copy of the exception, with a `RemoteTraceback` between it and its own cause.
+
+    A `JobError` has none of its own: its cause is what the notebook has raised.
+    """
     previous: Exception | None = None
     for link in reversed(msgspec.msgpack.decode(data, type=list[_Link])):
         current = _rebuild(link, task)
-        text = RemoteTraceback(link.traceback)
-        text.__cause__ = previous
-        current.__cause__ = text
+        if link.traceback:
+            text = RemoteTraceback(link.traceback)
+            text.__cause__ = previous
+            current.__cause__ = text
+        else:
+            current.__cause__ = previous
         previous = current
     assert previous is not None
     return previous

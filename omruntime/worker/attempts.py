@@ -111,16 +111,34 @@ class Attempts:
                     raise
                 time.sleep(_STORE_PAUSE)
 
+    def keep(self, slot: Slot, data: dict[str, Any]) -> None:
+        """Note what the slot's task has stored that counts however it ends."""
+        with slot.lock:
+            if slot.delivery is not None:
+                slot.delivery.kept, slot.delivery.results = _effects(data["effects"]), data["results"]
+
+    def _settle(self, delivery: Delivery, effects: Sequence[Effect], state: str) -> None:
+        """Make those store effects current that count with this end of their attempt, and remove the others."""
+        settled = [each for each in effects if state == "SUCCESS" or (each.kept and state in FINAL)]
+        dropped = [each for each in effects if each not in settled]
+        groups = [settle_group(settled)] * bool(settled) + [discard_group(dropped)] * bool(dropped)
+        if groups:
+            self._patiently(lambda: delivery.site.store.commit(groups))
+
     def _after(
         self, delivery: Delivery, end: End, won: bool, effects: Sequence[Any] = (), blobs: Sequence[str] = ()
     ) -> None:
         """Do what follows from an end: make store effects current, clear away, resolve or try again."""
         store = delivery.site.store
-        succeeded = won and end.state == "SUCCESS"
-        if effects:
-            staged = [Effect(key, settled, tuple(replaces)) for key, settled, replaces in effects]
-            group = (settle_group if succeeded else discard_group)(staged)
-            self._patiently(lambda: store.commit([group]))
+        staged = _effects(effects)
+        delivery.kept = [each for each in staged if each.kept] or delivery.kept
+        others = [each for each in staged if not each.kept]
+        if won:
+            self._settle(delivery, [*others, *delivery.kept], end.state)
+            delivery.kept = []
+        else:
+            # What is kept goes by the end that somebody else has written.
+            self._settle(delivery, others, LOST)
         if not (won and end.state in FINAL):
             # What the outcome shares with the arguments is needed by the next attempt.
             _delete(store, set(blobs) - _argument_blobs(delivery))
@@ -145,6 +163,10 @@ class Attempts:
             # Whether something is open still a claim finds out, when the store is back.
             self._dispatcher.later(_STORE_PAUSE, delivery)
             return
+        if delivery.kept:
+            ended = state.end is not None and state.attempt == delivery.attempt
+            kept, delivery.kept = delivery.kept, []
+            self._settle(delivery, kept, state.status if ended else LOST)
         if (end := state.end) is not None:
             _drop_arguments(delivery, end)
             self.follow(delivery, end, again=True)
@@ -267,6 +289,11 @@ class Attempts:
         with slot.lock:
             delivery, slot.delivery = slot.delivery, None
         return delivery
+
+
+def _effects(rows: Sequence[Any]) -> list[Effect]:
+    """Return the effects that a message of the runner tells."""
+    return [Effect(key, settled, tuple(replaces), kept) for key, settled, replaces, kept in rows]
 
 
 def _argument_blobs(delivery: Delivery) -> set[str]:

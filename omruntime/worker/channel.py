@@ -23,7 +23,8 @@ class Message(msgspec.Struct, array_like=True, frozen=True):
     """What a message says."""
 
     kind: str
-    """``config``, ``task``, ``stop``, ``reply`` from the host; ``ready``, ``outcome``, ``submit``, ``ask`` to it."""
+    """``config``, ``task``, ``stop``, ``reply`` from the host; to it ``ready``, ``outcome``, ``kept``, ``submit``,
+    ``ask``."""
     data: dict[str, Any]
 
 

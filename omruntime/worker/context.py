@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from omruntime.store import Effect, ObjectStore
+from omruntime.auth import Auth
+from omruntime.store import Effect, ObjectStore, discard_group
 from omruntime.wire import CallHeader
 from omruntime.worker.sites import Site
 
@@ -50,8 +51,13 @@ class TaskContext:
     om: TaskOmega
     scratch: Path
     """Directory that the runners of one host share."""
+    auth: Auth
+    keep: Callable[[list[Effect], str], None]
+    """Tells the host what has been stored that counts however the task ends, and the name of its executed copy."""
     cleanup: ExitStack = field(default_factory=ExitStack)
     """Closed when the outcome has been encoded: until then the task's modules can be imported."""
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
+    """Called when the outcome is on its way: what the next task may profit from, and this one need not wait for."""
     staged: list[ObjectStore] = field(default_factory=list)
 
     @property
@@ -59,11 +65,16 @@ class TaskContext:
         """Distinguishes objects of the same name in different stores and buckets."""
         return f"{self.header.store_id}/{self.header.bucket}"
 
-    def stage(self, objects: ObjectStore) -> ObjectStore:
-        """Return a view of a store whose puts become current only if this attempt wins."""
-        view = objects.staged(self.header.id, self.attempt)
+    def stage(self, objects: ObjectStore, *, kept: bool = False) -> ObjectStore:
+        """Return a view of a store whose puts become current only if this attempt wins, or ``kept`` if it is the last."""
+        view = objects.staged(self.header.id, self.attempt, kept=kept)
         self.staged.append(view)
         return view
+
+    def unstage(self, view: ObjectStore) -> None:
+        """Take back what a view has staged."""
+        self.staged.remove(view)
+        self.site.store.commit([discard_group(view.effects)])
 
     def effects(self) -> list[Effect]:
         """Return what this attempt has staged."""

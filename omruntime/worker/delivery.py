@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from omruntime.abc import Buffer
 from omruntime.ledger import lost_budget
+from omruntime.store import Effect
 from omruntime.wire import CallHeader
 from omruntime.worker.sites import Site
 
@@ -36,6 +37,10 @@ class Delivery:
     """Seconds since the epoch when this attempt was claimed."""
     deadline: float | None = None
     """Monotonic time at which its time is over."""
+    kept: list[Effect] = field(default_factory=list)
+    """What this attempt has stored that counts with whatever final end it comes to."""
+    results: str = ""
+    """Name of the executed copy of this attempt, where it is a notebook's."""
 
     def __post_init__(self) -> None:
         self.labels = label_set(self.header.label)

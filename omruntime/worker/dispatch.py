@@ -142,6 +142,7 @@ class Dispatcher:
     def launch(self, slot: Slot, delivery: Delivery, attempt: int, claim: Claim) -> None:
         """Send a claimed delivery to the slot's runner; the slot's lock is held."""
         delivery.attempt, delivery.started = attempt, claim.started
+        delivery.kept, delivery.results = [], ""
         limit = delivery.header.timeout
         delivery.deadline = time.monotonic() + limit if limit is not None else None
         slot.delivery = delivery

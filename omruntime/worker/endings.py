@@ -52,7 +52,7 @@ def lost(delivery: Delivery, exit: Exit | None, auth: Auth, worker: str, logs: s
     lines = logs.splitlines()[-LAST_LINES:]
     message = (
         f"the worker {worker} {exit if exit is not None else why} while it ran {delivery.header.title} "
-        f"(task {delivery.task}, attempt {delivery.attempt}); no attempts are left"
+        f"(task {delivery.task}, attempt {delivery.attempt}); no attempts are left{_copy(delivery)}"
     )
     if lines:
         message += "; its last output:\n" + "\n".join(lines)
@@ -67,14 +67,19 @@ def lost(delivery: Delivery, exit: Exit | None, auth: Auth, worker: str, logs: s
     return _failed(delivery, error, auth, worker, logs)
 
 
+def _copy(delivery: Delivery) -> str:
+    return f"; what ran until then is in om.jobs.get({delivery.results!r})" if delivery.results else ""
+
+
 def timed_out(delivery: Delivery, auth: Auth, worker: str, logs: str) -> End:
     """Return the terminal end of a task that ran over its time."""
     limit = delivery.header.timeout
     error = TaskTimeout(
         f"{delivery.header.title} (task {delivery.task}) was stopped after {limit} s, its time limit; "
-        "give it more with require(timeout=...)",
+        f"give it more with require(timeout=...){_copy(delivery)}",
         task=delivery.task,
         timeout=limit,
+        results=delivery.results,
     )
     return _failed(delivery, error, auth, worker, logs)
 

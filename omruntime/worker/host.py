@@ -192,6 +192,8 @@ class Host:
             with slot.lock:
                 slot.accepting = True
             self._dispatcher.release(slot)
+        elif message.kind == "kept":
+            self._attempts.keep(slot, message.data)
         elif message.kind == "submit":
             self._submit_for_task(message.data, buffers)
         elif message.kind == "ask":

@@ -8,9 +8,15 @@ from typing import Any
 
 from omruntime.abc import Call, Capability, WorkerInfo
 from omruntime.errors import RuntimeClosed
+from omruntime.store import Effect
 from omruntime.worker.channel import Channel
 
-__all__ = ["HostLink"]
+__all__ = ["HostLink", "effect_rows"]
+
+
+def effect_rows(effects: list[Effect]) -> list[list[Any]]:
+    """Return effects as they travel to the host."""
+    return [[each.key, each.settled, list(each.replaces), each.kept] for each in effects]
 
 
 class HostLink:
@@ -39,6 +45,10 @@ class HostLink:
         except OSError as exc:
             raise RuntimeClosed("the host of this task is gone") from exc
         return Future()
+
+    def keep(self, effects: list[Effect], results: str) -> None:
+        """Tell what the task has stored that counts however it ends, and the name of its executed copy."""
+        self._channel.send("kept", {"effects": effect_rows(effects), "results": results})
 
     def workers(self) -> list[WorkerInfo]:
         """List the live workers of the host."""

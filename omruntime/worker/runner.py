@@ -19,7 +19,7 @@ from omruntime.worker.actions import find_action
 from omruntime.worker.channel import Channel
 from omruntime.worker.context import CURRENT, TaskContext, TaskOmega
 from omruntime.worker.life import tie_life_to
-from omruntime.worker.link import HostLink
+from omruntime.worker.link import HostLink, effect_rows
 from omruntime.worker.sites import Site, Sites
 from omruntime.worker.upstream import add_upstream
 
@@ -79,6 +79,7 @@ class Runner:
         self._open_omega = open_omega
         self._sites = Sites()
         self._omegas: dict[tuple[str, str], TaskOmega] = {}
+        self._afterwards: list[Callable[[], None]] = []
         # A task may point its standard output elsewhere: this one stays the pipe.
         self._output = os.dup(1)
 
@@ -96,6 +97,8 @@ class Runner:
                 _restore_streams()
                 data["unread"] = self._has_unread_output()
                 self._channel.send("outcome", data, [outcome])
+                while self._afterwards:
+                    self._afterwards.pop()()
         self._sites.close()
         os.close(self._output)
 
@@ -109,7 +112,9 @@ class Runner:
         """Run one task and return what to tell the host: the data of the message and the packed outcome."""
         header = peek_call(buffers)
         site = self._sites.get(header.store_id, header.store_url)
-        context = TaskContext(header, attempt, site, self._omega(header, site), self._scratch)
+        context = TaskContext(
+            header, attempt, site, self._omega(header, site), self._scratch, self._auth, self._link.keep
+        )
         token = CURRENT.set(context)
         try:
             request = add_upstream(header, self._arguments(header, buffers, site), site, context.om, self._auth)
@@ -127,7 +132,8 @@ class Runner:
         finally:
             CURRENT.reset(token)
             context.cleanup.close()
-        effects = [[effect.key, effect.settled, list(effect.replaces)] for effect in context.effects()]
+        effects = effect_rows(context.effects())
+        self._afterwards += context.afterwards
         return {"status": status, "retryable": retryable, "blobs": blobs, "effects": effects}, outcome
 
     def _omega(self, header: CallHeader, site: Site) -> TaskOmega:

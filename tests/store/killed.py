@@ -97,7 +97,7 @@ class Check:
 
     def sweep(self) -> None:
         """Sweep, and look for litter that is left."""
-        sweep(self._store, lambda _task, _attempt: None, grace=0)
+        sweep(self._store, lambda _task, _attempt, _any_end: None, grace=0)
         named = {ref.name for _key, value in self._store.scan(Space.OBJECTS, "") for ref in decode(value).blobs}
         assert {info.name for info in self._store.blobs()} == named
         assert all(name.startswith(PREFIX) for name in named)

@@ -16,9 +16,10 @@ class Outcomes:
 
     def __init__(self) -> None:
         self.won: set[tuple[str, int]] = set()
+        self.ended: set[tuple[str, int]] = set()
 
-    def __call__(self, task: str, attempt: int) -> bool:
-        return (task, attempt) in self.won
+    def __call__(self, task: str, attempt: int, any_end: bool) -> bool:
+        return (task, attempt) in (self.won | self.ended if any_end else self.won)
 
 
 @pytest.fixture

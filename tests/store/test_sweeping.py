@@ -19,7 +19,7 @@ from omruntime.store.sweeping import Swept, sweep
 from tests.store.conftest import AUTH
 
 
-def nobody_knows(_task: str, _attempt: int) -> bool | None:
+def nobody_knows(_task: str, _attempt: int, _any_end: bool) -> bool | None:
     return None
 
 
@@ -60,7 +60,7 @@ def test_staged_revisions_follow_their_task(models: ObjectStore, store: Store) -
     for task in ("won", "lost", "running"):
         models.staged(task, 1).put(complex(len(task)), "m")
     verdicts = {"won": True, "lost": False}
-    swept = sweep(store, lambda task, _attempt: verdicts.get(task), grace=0)
+    swept = sweep(store, lambda task, _attempt, _any_end: verdicts.get(task), grace=0)
     assert (swept.settled, swept.revisions, swept.blobs) == (1, 1, 1)
     assert [models.get("m"), models.get("m^")] == [complex(3), complex(0)]
     assert models.staged("running", 1).get("m") == complex(7)

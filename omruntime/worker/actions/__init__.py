@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from omruntime.errors import UnsupportedCapability
+from omruntime.worker.actions.jobs import JOB_ACTIONS
 from omruntime.worker.actions.models import MODEL_ACTIONS
 from omruntime.worker.actions.ping import PING_ACTIONS
 from omruntime.worker.actions.scripts import SCRIPT_ACTIONS
@@ -13,6 +14,7 @@ __all__ = ["find_action"]
 _ACTIONS: dict[str, dict[str, Action]] = {
     "model": MODEL_ACTIONS,
     "script": SCRIPT_ACTIONS,
+    "job": JOB_ACTIONS,
     "runtime": PING_ACTIONS,
 }
 

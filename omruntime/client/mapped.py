@@ -1,0 +1,115 @@
+"""What has become of the runs of a mapped notebook."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from omruntime.client.result import AsyncResult
+from omruntime.errors import ResultExpired, ResultTimeout, UnknownTask
+from omruntime.store import Metadata
+
+if TYPE_CHECKING:
+    from omruntime.client.runtime import OmegaRuntime
+
+__all__ = ["NEVER_SENT", "JobTasks", "TaskRecord"]
+
+NEVER_SENT = "UNSENT"
+"""Status of a task whose notebook was made, and which never reached the engine."""
+_RUN_STATUS = {"SUCCESS": "OK", "FAILURE": "ERROR", "REVOKED": "ERROR"}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """One task of a map, with the status of its last run."""
+
+    meta: Metadata
+    status: str
+
+    @classmethod
+    def of(cls, tasks: Iterable[Metadata], runtime: OmegaRuntime) -> list[TaskRecord]:
+        """Return the records of tasks, in few look-ups."""
+        tasks = list(tasks)
+        states = runtime.om.session.ledger.states([meta.attributes["task_id"] for meta in tasks])
+        return [cls(meta, _status(meta, states[meta.attributes["task_id"]], runtime)) for meta in tasks]
+
+    @property
+    def task_id(self) -> str:
+        """Id of the last run."""
+        return str(self.meta.attributes["task_id"])
+
+    @property
+    def run_status(self) -> str:
+        """OK, ERROR, or unknown while it is not over."""
+        return _RUN_STATUS.get(self.status, "unknown")
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it has ended without success, or was never sent."""
+        return self.status in ("FAILURE", "REVOKED", NEVER_SENT)
+
+
+def _status(meta: Metadata, state: Any, runtime: OmegaRuntime) -> str:
+    if isinstance(state, UnknownTask):
+        return NEVER_SENT
+    if isinstance(state, ResultExpired):
+        # The record is gone; the copy that the run has left still knows.
+        runs = runtime.om.jobs.metadata(meta).attributes["job_runs"]
+        last = [run["status"] for run in runs if run["task_id"] == meta.attributes["task_id"]]
+        return "SUCCESS" if "OK" in last else "FAILURE"
+    return str(state.status)
+
+
+class JobTasks(list[Metadata]):
+    """The tasks that a `map` or `restart` has sent: the `Metadata` of their notebooks, in the order written."""
+
+    def __init__(self, tasks: Iterable[Metadata], runtime: OmegaRuntime) -> None:
+        super().__init__(tasks)
+        self._runtime = runtime
+        self._handles = [runtime.result(meta.attributes["task_id"]) for meta in self]
+
+    def collect(self) -> list[AsyncResult]:
+        """Return the handles of the tasks, in the order written."""
+        return list(self._handles)
+
+    def get(self, timeout: float | None = None) -> list[Metadata]:
+        """Wait for all tasks and return the `Metadata` of their executed copies, in the order written.
+
+        Args:
+            timeout: seconds to wait at the most for all of them together.
+
+        Raises:
+            ResultTimeout: they are not all over yet.
+            Exception: the error of the first one, in the order written, that has failed.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        outcomes: list[Any] = []
+        failures: list[BaseException] = []
+        for handle in self._handles:
+            try:
+                outcomes.append(handle.get(None if deadline is None else max(0.0, deadline - time.monotonic())))
+            except ResultTimeout:
+                raise
+            except Exception as exc:  # noqa: BLE001 - whatever a task has raised is raised when all are over
+                failures.append(exc)
+        if failures:
+            raise failures[0]
+        return outcomes
+
+    def progress(self, interval: float = 0.2) -> None:
+        """Show a bar until all tasks are over."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns) as bar:
+            shown = bar.add_task("tasks", total=len(self))
+            done = failed = 0
+            while done < len(self):
+                records = TaskRecord.of(self, self._runtime)
+                done = sum(each.run_status != "unknown" for each in records)
+                failed = sum(each.is_due for each in records)
+                bar.update(shown, completed=done, description=f"tasks, {failed} failed" if failed else "tasks")
+                if done < len(self):
+                    time.sleep(interval)

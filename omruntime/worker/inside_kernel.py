@@ -1,0 +1,68 @@
+"""What a kernel runs before the first cell and after the one tagged ``parameters``.
+
+The kernel executes this file as source text, in names of its own and without a trace in the notebook. It may be of
+another environment than the worker, so nothing but the standard library is taken for granted.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import types
+from typing import Any
+
+__all__ = ["ARGUMENTS", "ERROR", "begin"]
+
+ARGUMENTS = "arguments"
+"""File with the arguments of the run."""
+ERROR = "error"
+"""File that an exception of a cell is written to, where it can be."""
+
+
+def begin(place: str, keys: int) -> None:
+    """Bind ``job`` and make ready what else a notebook finds.
+
+    Args:
+        place: directory with the arguments of the run, as a pickle.
+        keys: read end of the pipe that tells user and keys.
+    """
+    from IPython import get_ipython
+
+    with os.fdopen(keys, "rb") as pipe:
+        user, _, secret = pipe.read().decode().partition("\n")
+    try:
+        from omruntime.auth import inherit
+    except ImportError:
+        # The kernel's environment has no omruntime, and nobody in it will ask for the keys.
+        pass
+    else:
+        inherit(user, secret)
+    with open(os.path.join(place, ARGUMENTS), "rb") as stream:
+        given = pickle.load(stream)
+    os.environ.update(given["environment"])
+    shell: Any = get_ipython()
+    shell.user_ns["job"] = given["job"]
+    ours: Any = types.ModuleType("_omruntime_job")
+    ours.bind = lambda: shell.user_ns.update(given["parameters"])
+    sys.modules["_omruntime_job"] = ours
+    shell.events.register("post_run_cell", lambda result: note_error(result, os.path.join(place, ERROR)))
+
+
+def note_error(result: Any, path: str) -> None:
+    """Write what a cell has raised to a file, with traceback and causes."""
+    exc = result.error_before_exec or result.error_in_exec
+    if exc is None:
+        return
+    frames = exc.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(("IPython.", "ipykernel.")):
+        frames = frames.tb_next
+    try:
+        from omruntime.wire.exceptions import encode_exception
+
+        data = encode_exception(exc.with_traceback(frames) if frames is not None else exc)
+        with open(path, "wb") as stream:
+            stream.write(data)
+    except Exception:  # noqa: BLE001
+        # The text that the kernel sends must do.
+        return
