@@ -20,12 +20,12 @@ GATE_SECONDS = 60.0
 LABEL_VARIABLE = "OMRUNTIME_CONFORMANCE_LABEL"
 
 
-def note(log: str, what: str, name: str = "", **data: Any) -> None:
-    """Append a line to the log; ``data`` is plain values."""
+def note(log: str, what: str, name: str = "", *, pid: int = 0, **data: Any) -> None:
+    """Append a line to the log, about this process or the one of ``pid``; ``data`` is plain values."""
     line = {
         "what": what,
         "name": name,
-        "pid": os.getpid(),
+        "pid": pid or os.getpid(),
         "host": socket.gethostname(),
         "label": os.environ.get(LABEL_VARIABLE, ""),
         "at": time.monotonic(),

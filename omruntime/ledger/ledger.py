@@ -278,7 +278,7 @@ class Ledger:
         return TaskState(status, attempt, request, claim, None)
 
     def committed(self, task: str, attempt: int, any_end: bool = False) -> bool:
-        """Tell whether this attempt is the one that the task succeeded with, or with ``any_end`` that it ended with."""
+        """Tell whether the task has succeeded with this attempt, or with ``any_end`` has ended with it."""
         key = end_key(task, attempt)
         record = self.store.get(Space.LEDGER, [key]).get(key)
         state = decode(End, record).state if record is not None else ""

@@ -1,6 +1,6 @@
 """What is known of the runs of a notebook, told by the copies that they leave.
 
-Nobody writes a list of runs: runs that finish at the same time, in many processes, would have to take turns, and a run
+Nobody writes a list of runs: those that finish at the same time, in many processes, would have to take turns, and one
 would be in the list before or after its copy is there. So the list is put together when somebody asks for it.
 """
 

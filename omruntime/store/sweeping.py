@@ -18,8 +18,8 @@ from omruntime.store.records import SETTLED, Record, Row, row_of, settled
 __all__ = ["Outcome", "Swept", "sweep"]
 
 Outcome = Callable[[str, int, bool], bool | None]
-"""Tells of an attempt of a task whether it has won, or given True whether it has ended its task in any way; None while
-that is not known."""
+"""Tells of an attempt of a task whether it has won, or given True whether it has ended its task in any way; None
+while that is not known."""
 
 _PAGE = 1000
 _MARKS = doom_key("")

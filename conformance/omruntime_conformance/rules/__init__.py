@@ -7,6 +7,7 @@ MODULES = (
     "models",
     "versions",
     "scripts",
+    "jobs",
     "canvas",
     "canvas_values",
     "canvas_failures",

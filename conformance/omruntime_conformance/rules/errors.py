@@ -202,6 +202,9 @@ def unknown_object_is_refused(ctx: Context) -> None:
         lambda: om.runtime.model("no-such-model").fit([[1.0]], [1.0]),
         lambda: om.runtime.model("no-such-model").predict([[1.0]]),
         lambda: om.runtime.script("no-such-script").run(),
+        lambda: om.runtime.job("no-such-notebook").run(),
+        lambda: om.runtime.job("no-such-notebook").map([1]),
+        lambda: om.runtime.job("no-such-notebook").restart(),
         lambda: om.runtime.model("known").predict("no-such-dataset"),
         lambda: om.runtime.model("known").fit("no-such-dataset[^y]", "no-such-dataset[y]"),
     ]
