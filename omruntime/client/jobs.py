@@ -55,7 +55,7 @@ class OmegaJobProxy(_Proxy):
     def map(
         self, params: Iterable[Any], job_ids: Sequence[Any] | None = None, task_group: str | None = None
     ) -> JobTasks:
-        """Run the notebook once for each parameter, each in a notebook ``tasks/<name>/<group>-<id>.ipynb`` of its own.
+        """Run the notebook for each parameter, each time in a ``tasks/<name>/<group>-<id>.ipynb`` of its own.
 
         A parameter is ``job['param']`` there; a dict is bound as variables as well.
 

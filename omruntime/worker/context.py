@@ -66,7 +66,7 @@ class TaskContext:
         return f"{self.header.store_id}/{self.header.bucket}"
 
     def stage(self, objects: ObjectStore, *, kept: bool = False) -> ObjectStore:
-        """Return a view of a store whose puts become current if this attempt wins; ``kept``: if it is the last one."""
+        """Return a view of a store whose puts become current if this attempt wins, ``kept`` if it is the last."""
         view = objects.staged(self.header.id, self.attempt, kept=kept)
         self.staged.append(view)
         return view

@@ -187,16 +187,23 @@ def spec_of(name: str) -> KernelSpec:
         JobError: it is not installed, or cannot be started as a child of this process.
     """
     manager = KernelSpecManager(log=quiet)
+    there = manager.find_kernel_specs()
+    if name.lower() not in there:
+        raise JobError(
+            f"the kernel {name!r} is not installed where this worker runs; there are: "
+            f"{', '.join(sorted(there)) or 'none'}. Install it ('python -m ipykernel install --name {name}' in its "
+            "environment), or name another in the notebook"
+        )
     try:
         spec = manager.get_kernel_spec(name)
     except NoSuchKernel:
-        there = ", ".join(sorted(manager.find_kernel_specs())) or "none"
+        # Jupyter lists it, and does not have the provisioner that it names.
+        spec = None
+    provisioner = spec.metadata.get("kernel_provisioner", {}).get("provisioner_name") if spec is not None else ""
+    if spec is None or provisioner not in (None, "local-provisioner"):
         raise JobError(
-            f"the kernel {name!r} is not installed where this worker runs; there are: {there}. Install it "
-            f"('python -m ipykernel install --name {name}' in its environment), or name another in the notebook"
-        ) from None
-    if spec.metadata.get("kernel_provisioner"):
-        raise JobError(f"the kernel {name!r} is not a process of this machine: it has a provisioner of its own")
+            f"the kernel {name!r} has a provisioner of its own, and only processes of a worker can be ended"
+        )
     return spec
 
 
@@ -234,7 +241,11 @@ class Kernels:
                 return ahead
             await ahead.end()
         kernel = Kernel(name, self._scratch, self._auth, self._context)
-        await kernel.start()
+        try:
+            await kernel.start()
+        except OSError as exc:
+            await kernel.end()
+            raise JobError(f"the kernel {name!r} cannot be started: {exc}") from exc
         return kernel
 
     def start_ahead(self, name: str) -> None:
@@ -242,7 +253,7 @@ class Kernels:
         if self._ahead is None:
             try:
                 self._ahead = self.run(self.start(name))
-            except (JobError, OSError):
+            except JobError:
                 # The next notebook is told, if the reason is still there.
                 return
 
