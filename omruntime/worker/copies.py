@@ -145,10 +145,9 @@ def _drop_invalid(node: Any) -> bool:
 
 
 def _is_valid(output: Any) -> bool:
-    cell = nbformat.v4.new_code_cell("", outputs=[output])
     try:
-        nbformat.validate(nbformat.v4.new_notebook(cells=[cell]))
-        nbformat.v4.writes(nbformat.v4.new_notebook(cells=[cell]))
+        cell = nbformat.v4.new_code_cell("", outputs=[output])
+        nbformat.writes(nbformat.v4.new_notebook(cells=[cell]))
     except (nbformat.ValidationError, AttributeError, KeyError, TypeError, ValueError):
         return False
     return True

@@ -40,20 +40,24 @@ class NotebookRun:
 
     Args:
         context: the attempt.
-        node: the notebook.
+        copy: the copy that it executes, which has been stored once.
         job: what the notebook sees as ``job``.
         parameters: what is bound as variables.
         kernels: the runner's kernels.
     """
 
     def __init__(
-        self, context: TaskContext, node: Any, job: dict[str, Any], parameters: dict[str, Any], kernels: Kernels
+        self,
+        context: TaskContext,
+        copy: ExecutedCopy,
+        job: dict[str, Any],
+        parameters: dict[str, Any],
+        kernels: Kernels,
     ) -> None:
         self._context, self._kernels = context, kernels
         self._job, self._parameters = job, parameters
-        self._node = node
-        self._copy = ExecutedCopy(context, node, {"args": job["args"], **parameters})
-        self.kernel_name: str = node.metadata.get("kernelspec", {}).get("name") or DEFAULT_KERNEL
+        self._copy, self._node = copy, copy.node
+        self.kernel_name: str = copy.node.metadata.get("kernelspec", {}).get("name") or DEFAULT_KERNEL
         self._at = 0
 
     async def perform(self) -> Metadata:
@@ -69,7 +73,6 @@ class NotebookRun:
         ending: asyncio.Task[None] | None = None
         client: AsyncKernelClient | None = None
         try:
-            self._copy.keep("before its first cell")
             client = await self._ready(kernel)
             await self._execute(kernel, client)
             # The kernel goes while the copy is stored.

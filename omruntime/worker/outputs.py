@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbclient import NotebookClient
-from nbformat import NotebookNode
+from nbformat import NotebookNode, ValidationError
 from nbformat.v4 import new_output
 
 __all__ = ["BoundedClient"]
@@ -59,6 +59,11 @@ class _Printed:
             self._node.text = gap + "".join(self._tail)
 
 
+def _note(text: str) -> NotebookNode:
+    note: NotebookNode = new_output("stream", name="stderr", text=f"[{text}]\n")
+    return note
+
+
 class BoundedClient(NotebookClient):
     """Executes cells, with limits on what they put out; what they print goes to the task's own output as well.
 
@@ -95,11 +100,15 @@ class BoundedClient(NotebookClient):
             return None
         self._rich += _OVERHEAD + sum(len(each) for each in content.get("data", {}).values() if isinstance(each, str))
         if self._rich <= RICH_LIMIT or msg["msg_type"] == "error":
-            return super().output(outs, msg, display_id, cell_index)
-        if self._told != cell_index:
+            try:
+                return super().output(outs, msg, display_id, cell_index)
+            except ValidationError:
+                outs.append(
+                    _note(f"an output of type {msg['msg_type']!r} that the format does not allow is left out")
+                )
+        elif self._told != cell_index:
             self._told = cell_index
-            note = f"[the outputs of this notebook have passed {RICH_LIMIT >> 20} MB: more of them are left out]\n"
-            outs.append(new_output("stream", name="stderr", text=note))
+            outs.append(_note(f"the outputs of this notebook have passed {RICH_LIMIT >> 20} MB: more are left out"))
         return None
 
     def flush(self) -> None:

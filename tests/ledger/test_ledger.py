@@ -212,6 +212,19 @@ def test_committed_is_said_of_the_attempt_that_succeeded_alone(ledger: Ledger) -
     assert [ledger.committed(task, attempt) for attempt in (1, 2, 3)] == [False, True, False]
 
 
+def test_what_is_kept_counts_with_the_attempt_that_ended_the_task(ledger: Ledger) -> None:
+    task = submitted(ledger)
+    ledger.claim(task, claim())
+    assert ledger.outcome(task, 1, True) is None
+    ledger.end(task, 1, end(RETRY))
+    assert ledger.outcome(task, 1, True) is False
+    ledger.claim(task, claim())
+    ledger.end(task, 2, end("FAILURE"))
+    assert [ledger.committed(task, attempt, True) for attempt in (1, 2)] == [False, True]
+    assert [ledger.outcome(task, attempt, True) for attempt in (1, 2)] == [False, True]
+    assert [ledger.outcome(task, attempt) for attempt in (1, 2)] == [False, False]
+
+
 def test_a_state_names_its_task_before_and_after_the_end(store: Store) -> None:
     ledger = Ledger(store)
     task = submitted(ledger, name="script.run etl")

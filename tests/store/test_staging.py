@@ -181,3 +181,54 @@ def test_dropping_what_a_task_is_about_to_replace(datasets: ObjectStore, store: 
     assert not datasets.exists("d")
     datasets.put(3, "d")
     assert datasets.get("d") == 3
+
+
+def test_what_is_kept_counts_with_any_end_and_the_rest_with_success(
+    datasets: ObjectStore, outcomes: Outcomes
+) -> None:
+    datasets.put("old", "kept")
+    datasets.put("old", "won")
+    datasets.staged("task", 1, kept=True).put("new", "kept")
+    datasets.staged("task", 1).put("new", "won")
+    assert [datasets.get(name) for name in ("kept", "won")] == ["old", "old"]
+    outcomes.ended.add(("task", 1))
+    assert [datasets.get(name) for name in ("kept", "won")] == ["new", "old"]
+    outcomes.won.add(("task", 1))
+    assert [datasets.get(name) for name in ("kept", "won")] == ["new", "new"]
+
+
+def test_an_attempt_that_puts_twice_leaves_one_effect_and_of_a_model_each_version(
+    datasets: ObjectStore, models: ObjectStore, outcomes: Outcomes, store: Store
+) -> None:
+    views = datasets.staged("task", 1), models.staged("task", 1)
+    for view in views:
+        for number in range(3):
+            view.put(complex(number), "m")
+    assert [len(view.effects) for view in views] == [1, 3]
+    settle(store, *views)
+    assert (datasets.get("m"), len(models.revisions("m"))) == (complex(2), 3)
+
+
+def test_the_runs_of_a_notebook_are_told_by_its_copies(shelf: Shelves, outcomes: Outcomes, store: Store) -> None:
+    jobs = shelf("jobs/", committed=outcomes)
+    meta = jobs.create("1", "n")
+    assert jobs.metadata("n").attributes["job_runs"] == []
+
+    def copy(name: str, source: str, when: int, staged: bool = False) -> None:
+        view = jobs.staged("task", 1, kept=True) if staged else jobs
+        run = {"status": "OK", "ts": when, "message": ""}
+        view.create("1", f"results/{name}", attributes={"source_job": source, "task_id": "t", "job_run": run})
+
+    copy("n_2", "n", 2)
+    copy("n.ipynb_1", "n.ipynb", 1)
+    copy("n_x_3", "n_x", 3)
+    jobs.create("1", "results/n_by_hand")
+    copy("n_4", "n", 4, staged=True)
+    expected = ["results/n.ipynb_1.ipynb", "results/n_2.ipynb"]
+    assert [run["results"] for run in jobs.metadata("n").attributes["job_runs"]] == expected
+    outcomes.ended.add(("task", 1))
+    read = jobs.metadata("n")
+    assert [run["results"] for run in read.attributes["job_runs"]] == [*expected, "results/n_4.ipynb"]
+    read.attributes["own"] = 1
+    read.save()
+    assert jobs.list("n", raw=True)[0].attributes == {**meta.attributes, "own": 1}

@@ -66,6 +66,16 @@ def test_staged_revisions_follow_their_task(models: ObjectStore, store: Store) -
     assert models.staged("running", 1).get("m") == complex(7)
 
 
+def test_what_is_kept_follows_any_end_of_its_task(datasets: ObjectStore, store: Store) -> None:
+    for kept in (True, False):
+        datasets.staged("ended", 1, kept=kept).put(complex(1), f"kept {kept}")
+
+    swept = sweep(store, lambda _task, _attempt, any_end: any_end, grace=0)
+    assert (swept.settled, swept.revisions) == (1, 1)
+    assert datasets.list() == ["kept True"]
+    assert not datasets.peek("kept True").record.kept
+
+
 def test_what_a_killed_drop_or_save_left_goes(models: ObjectStore, store: Store) -> None:
     models.put(complex(1), "m")
     rows = store.scan(Space.OBJECTS, "")

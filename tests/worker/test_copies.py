@@ -46,7 +46,14 @@ def notebook(*cells: str) -> Any:
 def context_of(om: Omega, told: Told, place: Path, task: str = "") -> TaskContext:
     store = om.store
     facts: dict[str, Any] = {"wire": WIRE, "python": PYTHON, "bucket": "default", "parts": []}
-    named = {"kind": "job", "name": "n", "action": "run", "label": "default", "user": "u", "submitted": 0.0}
+    named: dict[str, Any] = {
+        "kind": "job",
+        "name": "n",
+        "action": "run",
+        "label": "default",
+        "user": "u",
+        "submitted": 0.0,
+    }
     header = CallHeader(**facts, **named, id=task or new_id(), store_id=store.id, store_url=store.url)
     return TaskContext(header, 1, Site(store, None), om, place, Auth("u", "k"), told)
 
@@ -137,7 +144,7 @@ def test_a_run_is_not_spent_on_storing_its_copy(om: Omega, tmp_path: Path, monke
         now += 0.2
         return now
 
-    monkeypatch.setattr(copies.time, "monotonic", clock)
+    monkeypatch.setattr("omruntime.worker.copies.time.monotonic", clock)
     told = Told()
     copy = ExecutedCopy(context_of(om, told, tmp_path), notebook("1"), {})
     for number in range(100):

@@ -18,6 +18,7 @@ class Cell:
         self.changes = 0
         node = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
         self.client = BoundedClient(node, self._changed)
+        self.client.clear_before_next_output = False
         self.outputs: list[Any] = node.cells[0].outputs
 
     def _changed(self) -> None:
@@ -95,5 +96,12 @@ def test_rich_outputs_end_where_a_notebook_has_had_enough(cell: Cell, monkeypatc
         cell.show("y" * 1000)
     cell.publish("error", ename="E", evalue="v", traceback=["t"])
     assert len(cell.outputs) == 6 + 1 + 1
-    assert "more of them are left out" in cell.outputs[6].text
+    assert "more are left out" in cell.outputs[6].text
     assert cell.outputs[7].output_type == "error"
+
+
+def test_an_output_that_the_format_does_not_allow_is_named(cell: Cell) -> None:
+    cell.publish("display_data", data={"text/plain": 5}, metadata={})
+    cell.say("more\n")
+    assert "display_data" in cell.outputs[0].text
+    assert cell.outputs[1].text == "more\n"

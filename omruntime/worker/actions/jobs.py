@@ -19,6 +19,14 @@ _kernels: list[Kernels] = []
 
 def run(context: TaskContext, request: Any) -> Metadata:
     """Run a notebook and return the metadata of the executed copy."""
+    need("nbformat", "jobs")
+    from omruntime.worker.copies import ExecutedCopy
+
+    args, parameters = list(request["args"]), dict(request["params"])
+    job = {"param": args[0] if args else None, "args": args, **request["given"], **parameters}
+    copy = ExecutedCopy(context, context.om.jobs.get(context.header.name), {"args": args, **parameters})
+    # Before all that takes its time: whatever stops the run, there is a copy of it.
+    copy.keep("before its first cell")
     need("nbclient", "jobs")
     from omruntime.worker.kernels import Kernels
     from omruntime.worker.notebooks import NotebookRun
@@ -26,9 +34,7 @@ def run(context: TaskContext, request: Any) -> Metadata:
     if not _kernels:
         _kernels.append(Kernels(context.scratch, context.auth))
     kernels = _kernels[0]
-    args, parameters = list(request["args"]), dict(request["params"])
-    job = {"param": args[0] if args else None, "args": args, **request["given"], **parameters}
-    notebook = NotebookRun(context, context.om.jobs.get(context.header.name), job, parameters, kernels)
+    notebook = NotebookRun(context, copy, job, parameters, kernels)
     context.afterwards.append(lambda: kernels.start_ahead(notebook.kernel_name))
     return kernels.run(notebook.perform())
 
