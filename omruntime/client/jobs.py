@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from omruntime.client.mapped import JobTasks, TaskRecord
 from omruntime.client.proxies import _Proxy
 from omruntime.client.result import AsyncResult
-from omruntime.client.submission import submit
-from omruntime.errors import InvalidName, MetadataConflict
+from omruntime.client.recording import recorder_for
+from omruntime.client.submission import submit, submit_now
+from omruntime.errors import CanvasError, InvalidName, MetadataConflict
 from omruntime.kinds.base import need
 from omruntime.ledger import new_id
 from omruntime.store import Metadata
@@ -67,8 +68,10 @@ class OmegaJobProxy(_Proxy):
         Raises:
             ObjectNotFound: there is no such notebook.
             SerializationError: a parameter cannot be pickled; nothing was submitted.
+            CanvasError: a canvas is being recorded.
             ValueError: the ids are not as many as the parameters, or not unique, or the group has them already.
         """
+        self._check_no_canvas("map")
         notebook, stem = self._notebook()
         given = list(params)
         group = self._new_group() if task_group is None else _part("task_group", task_group)
@@ -111,7 +114,9 @@ class OmegaJobProxy(_Proxy):
 
         Raises:
             ObjectNotFound: there is no such notebook.
+            CanvasError: a canvas is being recorded.
         """
+        self._check_no_canvas("restart")
         notebook, _ = self._notebook()
         tasks = self.list(ALL if task_group is None else task_group)
         if task_group is None and tasks:
@@ -138,7 +143,11 @@ class OmegaJobProxy(_Proxy):
             {key: value for key, value in param.items() if isinstance(key, str)} if isinstance(param, dict) else {}
         )
         request = _request([param], params)
-        submit(self._runtime, "job", meta.name, "run", request, task=meta.attributes["task_id"])
+        submit_now(self._runtime, "job", meta.name, "run", request, task=meta.attributes["task_id"])
+
+    def _check_no_canvas(self, action: str) -> None:
+        if recorder_for(self._runtime) is not None:
+            raise CanvasError(f"{action}() sends tasks of its own, at once, and is no step of a canvas; use run()")
 
     def _notebook(self) -> tuple[Metadata, str]:
         """Return the metadata of the notebook, and its name without the ending."""

@@ -9,11 +9,11 @@ import nbformat
 import pandas as pd
 import pytest
 
-from omruntime import Omega, OmegaJobProxy, OmegaRuntimeLocal
+from omruntime import Omega, OmegaJobProxy, OmegaRuntimeLocal, virtualobj
 from omruntime.abc import Call
 from omruntime.client.mapped import NEVER_SENT
-from omruntime.client.submission import submit
-from omruntime.errors import InvalidName, JobError, ObjectNotFound, ResultTimeout, SerializationError
+from omruntime.client.submission import submit_now
+from omruntime.errors import CanvasError, InvalidName, JobError, ObjectNotFound, ResultTimeout, SerializationError
 from omruntime.testing import capture_calls
 from omruntime.wire import unpack_value
 from omruntime.wire.envelope import peek_call
@@ -122,10 +122,10 @@ def test_what_was_interrupted_before_it_was_sent_is_sent_by_restart(
     def interrupted(*args: Any, **kwargs: Any) -> Any:
         if args[2].endswith("-1.ipynb"):
             raise KeyboardInterrupt
-        return submit(*args, **kwargs)
+        return submit_now(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr("omruntime.client.jobs.submit", interrupted)
+        patch.setattr("omruntime.client.jobs.submit_now", interrupted)
         with pytest.raises(KeyboardInterrupt):
             job.map(["one", "two", "three"])
     status = job.status()
@@ -179,3 +179,25 @@ def test_waiting_for_tasks_has_an_end(om: Omega) -> None:
         tasks.get(timeout=0.01)
     assert job.status()["status"].tolist() == ["PENDING", "PENDING"]
     assert job.restart() == []
+
+
+def test_a_canvas_takes_runs_as_steps_and_no_maps(om: Omega, job: OmegaJobProxy) -> None:
+    om.jobs.create("print([job.get('result'), job.get('results')])", "shows")
+    om.scripts.put(reads_name, "reads_name")
+    with om.runtime.sequence() as crt:
+        for refused in (lambda: job.map([1]), lambda: job.restart(), lambda: crt.job("n").map([1])):
+            with pytest.raises(CanvasError, match="run"):
+                refused()
+        crt.script("reads_name").run("first")
+        crt.job("shows").run()
+        crt.script("reads_name").run()
+        result = crt.run()
+    name = result.get(60)["result"] if isinstance(result.get(60), dict) else result.get(60)
+    assert name.startswith("results/shows_")
+    assert om.jobs.get(name).cells[0].outputs[0].text == "['first', None]\n"
+    assert job.list() == []
+
+
+@virtualobj
+def reads_name(data: Any = None, result: Any = None) -> Any:
+    return data if result is None else result.name
