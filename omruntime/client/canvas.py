@@ -21,6 +21,7 @@ from omruntime.ledger import CANVAS_NAMES, Request, TaskState
 from omruntime.wire import Upstream
 
 if TYPE_CHECKING:
+    from omruntime.client.jobs import OmegaJobProxy
     from omruntime.client.proxies import OmegaModelProxy, OmegaScriptProxy
     from omruntime.client.runtime import OmegaRuntime
 
@@ -99,6 +100,10 @@ class Canvas:
     def script(self, name: str) -> OmegaScriptProxy:
         """Return the proxy of a stored script, whose runs become steps."""
         return self._runtime.script(name)
+
+    def job(self, name: str) -> OmegaJobProxy:
+        """Return the proxy of a stored notebook, whose runs become steps."""
+        return self._runtime.job(name)
 
     def require(
         self,

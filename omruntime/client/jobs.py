@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from omruntime.client.mapped import JobTasks, TaskRecord
 from omruntime.client.proxies import _Proxy
-from omruntime.client.result import AsyncResult
 from omruntime.client.recording import recorder_for
+from omruntime.client.result import AsyncResult
 from omruntime.client.submission import submit, submit_now
 from omruntime.errors import CanvasError, InvalidName, MetadataConflict
 from omruntime.kinds.base import need

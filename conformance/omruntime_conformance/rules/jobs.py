@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from omruntime import AsyncResult
+from omruntime import AsyncResult, virtualobj
 from omruntime.abc import Capability
 from omruntime.errors import JobError, SerializationError, TaskRevoked, TaskTimeout, WorkerLost
 from omruntime_conformance.context import Context
@@ -349,3 +349,37 @@ def endless_output_is_bounded(ctx: Context) -> None:
     assert "characters left out" in text
     assert len(text) < 1_000_000
     assert len(handle.logs()) < 1_000_000
+
+
+@virtualobj
+def _copies_of(data: Any = None, result: Any = None, results: Any = None) -> Any:
+    """Return the names of the copies that were handed on, or the first argument."""
+    if result is not None:
+        return result.name
+    return [each.name for each in results] if results is not None else data
+
+
+@rule("JOB-011", rests_on=("CAN-002", "CAN-005"))
+def notebooks_are_steps(ctx: Context) -> None:
+    """A notebook in a canvas sees what it is handed as job['result'], as the reduce step as job['results'], and hands on the Metadata of its copy."""  # noqa: E501
+    _put(ctx, "sees", "print(job.get('param'), job.get('result'), job.get('results'))")
+    script = ctx.deploy(_copies_of, "copies")
+    with ctx.om.runtime.sequence() as crt:
+        crt.script("copies").run("first")
+        crt.job("sees").run()
+        crt.script("copies").run()
+        result = crt.run()
+    assert _printed(ctx, ctx.value(result)) == ["None first None\n"]
+    with ctx.om.runtime.mapreduce() as crt:
+        for number in (1, 2):
+            crt.script("copies").run(number)
+        crt.job("sees").run("reduces")
+        result = crt.run()
+    assert _printed(ctx, ctx.get(result).name) == ["reduces None [1, 2]\n"]
+    with ctx.om.runtime.mapreduce() as crt:
+        for number in (1, 2):
+            crt.job("sees").run(number)
+        crt.script("copies").run()
+        result = crt.run()
+    assert [_printed(ctx, name) for name in ctx.value(result)] == [["1 None None\n"], ["2 None None\n"]]
+    assert ctx.value(script.run("alone")) == "alone"
