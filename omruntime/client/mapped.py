@@ -13,6 +13,7 @@ from omruntime.store import Metadata
 
 if TYPE_CHECKING:
     from omruntime.client.runtime import OmegaRuntime
+    from omruntime.pictures.progress import Count
 
 __all__ = ["NEVER_SENT", "JobTasks", "TaskRecord"]
 
@@ -98,18 +99,15 @@ class JobTasks(list[Metadata]):
             raise failures[0]
         return outcomes
 
-    def progress(self, interval: float = 0.2) -> None:
-        """Show a bar until all tasks are over."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    def progress(self) -> None:
+        """Show a bar until all tasks are over, in a notebook as on a terminal; an interrupt ends the watching alone."""
+        from omruntime.pictures.progress import follow, polled
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns) as bar:
-            shown = bar.add_task("tasks", total=len(self))
-            done = failed = 0
-            while done < len(self):
-                records = TaskRecord.of(self, self._runtime)
-                done = sum(each.run_status != "unknown" for each in records)
-                failed = sum(each.is_due for each in records)
-                bar.update(shown, completed=done, description=f"tasks, {failed} failed" if failed else "tasks")
-                if done < len(self):
-                    time.sleep(interval)
+        follow("tasks", polled(self._count))
+
+    def _count(self) -> Count:
+        from omruntime.pictures.progress import Count
+
+        records = TaskRecord.of(self, self._runtime)
+        over = [each for each in records if each.run_status != "unknown"]
+        return Count(len(over), len(records), sum(each.is_due for each in over))

@@ -155,11 +155,14 @@ def test_of_two_who_restart_at_once_one_sends(om: Omega, job: OmegaJobProxy, mon
     assert len(others[0]) == len(calls) == 1
 
 
-def test_what_became_of_tasks_is_known_when_their_records_are_gone(om: Omega, job: OmegaJobProxy) -> None:
+def test_what_became_of_tasks_is_known_when_their_records_are_gone(
+    om: Omega, job: OmegaJobProxy, capsys: pytest.CaptureFixture[str]
+) -> None:
     tasks = job.map(["works", "fails"], job_ids=["w", "f"])
     with pytest.raises(JobError):
         tasks.get(60)
     tasks.progress()
+    assert "2 of 2, 1 failed" in capsys.readouterr().err
     for handle in tasks.collect():
         assert handle.forget()
     assert job.status()["status"].tolist() == ["SUCCESS", "FAILURE"]
