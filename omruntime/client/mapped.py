@@ -100,7 +100,7 @@ class JobTasks(list[Metadata]):
         return outcomes
 
     def progress(self) -> None:
-        """Show a bar until all tasks are over, in a notebook as on a terminal; an interrupt ends the watching alone."""
+        """Show a bar until all tasks are over; an interrupt ends the watching, and no task."""
         from omruntime.pictures.progress import follow, polled
 
         follow("tasks", polled(self._count))
