@@ -16,5 +16,6 @@ MODULES = (
     "lifecycle",
     "plugins",
     "faults",
+    "laws",
 )
 """Names of the modules, in the order in which their rules run."""
