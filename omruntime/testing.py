@@ -15,8 +15,9 @@ __all__ = ["capture_calls"]
 
 @contextmanager
 def capture_calls(runtime: OmegaRuntime, *, deliver: bool = True) -> Iterator[list[Call]]:
-    """Record every call that goes to the runtime's engine inside the block, from any thread; the first ones of a canvas.
+    """Record every call that goes to the runtime's engine inside the block, from any thread.
 
+    Of a canvas these are the steps that begin it: those after them are sent by whoever ends the ones before.
 
     Args:
         runtime: the runtime, or any view of it.
