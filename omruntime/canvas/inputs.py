@@ -11,7 +11,7 @@ from omruntime.wire import Source
 __all__ = ["MOST_LISTS", "Inputs"]
 
 MOST_LISTS = 100
-"""Lists inside each other that can be handed on: what writes and reads their sources goes down one after the other."""
+"""Lists inside each other that can be handed on: what writes and reads their sources recurses."""
 
 
 class Inputs:
@@ -58,8 +58,8 @@ class Inputs:
             depth = 1 + max(self._depths[~child] if child < 0 else 0 for child in members)
             if depth > MOST_LISTS:
                 raise CanvasError(
-                    f"a step of this canvas would be handed lists nested {depth} deep, of parallels inside of parallels; "
-                    f"{MOST_LISTS} are allowed: write some of them beside each other"
+                    f"a step of this canvas would be handed lists nested {depth} deep, and {MOST_LISTS} are allowed; "
+                    "write some of its parallels beside each other, not inside"
                 )
             self._lists[node, count] = self._listed(members)
         return self._lists[node, count]

@@ -13,7 +13,6 @@ from omruntime.abc import Space, Store
 from omruntime.canvas import CanvasRecords
 from omruntime.canvas.records import GROUP
 from omruntime.ledger import Ledger
-from omruntime.ledger.facts import mark_prefix
 
 
 @pytest.fixture
@@ -39,8 +38,6 @@ def test_the_last_one_completes_the_node_whatever_the_order(store: Store, count:
     assert join_all(records, [last], count, set(), False) == [""]
     # Whoever does it again, after a crash, is told as well: it may not have gone on.
     assert join_all(records, order[:3], count, set(), True) == [""] * min(3, count)
-    records.remove_marks("canvas")
-    assert not store.scan(Space.LEDGER, mark_prefix("canvas"))
 
 
 @pytest.mark.parametrize("count", [5, 100, 1100])

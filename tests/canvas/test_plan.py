@@ -87,7 +87,7 @@ def test_a_tree_may_be_as_deep_as_it_is_long() -> None:
 def test_a_value_may_be_lists_as_deep() -> None:
     deep = 5_000
     plan = Plan([Node("parallel", [-(number + 1)]) for number in range(deep)] + [Node("parallel", [1])])
-    value = plan.value(ROOT, lambda step: step)
+    value: Any = plan.value(ROOT, lambda step: step)
     for _ in range(deep + 1):
         assert isinstance(value, list)
         (value,) = value
