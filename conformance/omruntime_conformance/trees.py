@@ -9,10 +9,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from omruntime_conformance.steps import made_of
+from omruntime import CanvasResult, Metadata, Omega, OmegaRuntime
+from omruntime_conformance.steps import leaf, made_of
 from omruntime_conformance.tasks import Trouble
 
-__all__ = ["Expected", "Leaf", "Tree", "trees", "worked_out"]
+__all__ = ["Expected", "Leaf", "Tree", "plain", "put_leaves", "trees", "worked_out", "written"]
 
 KINDS = ("sequence", "parallel", "mapreduce")
 
@@ -77,8 +78,8 @@ def trees() -> st.SearchStrategy[Tree]:
 
 
 def _numbered(tree: Tree) -> Tree:
-    for number, leaf in zip(itertools.count(), tree.leaves(), strict=False):
-        leaf.number = number
+    for number, each in zip(itertools.count(), tree.leaves(), strict=False):
+        each.number = number
     return tree
 
 
@@ -155,5 +156,54 @@ def _step(leaf: Leaf, handed: _Handed, expected: Expected) -> tuple[Any, int | N
 
 
 def _skip(place: Tree | Leaf, culprit: int, expected: Expected) -> None:
-    for leaf in [place] if isinstance(place, Leaf) else place.leaves():
-        expected.upstream[leaf.number] = culprit
+    for each in [place] if isinstance(place, Leaf) else place.leaves():
+        expected.upstream[each.number] = culprit
+
+
+def put_leaves(om: Omega) -> None:
+    """Store what the steps of random canvases call, but for the package ``leafy``, which only some of them do."""
+    om.scripts.put(leaf, "leaf")
+    om.models.put(leaf, "leaf")
+
+
+def written(runtime: OmegaRuntime, tree: Tree) -> CanvasResult:
+    """Write a canvas as a user would, and run it."""
+    with getattr(runtime, tree.kind)() as crt:
+        _write(crt, tree, "")
+        result: CanvasResult = crt.run()
+    return result
+
+
+def _write(crt: Any, tree: Tree, role: str) -> None:
+    """Write what a tree consists of; ``role`` says what its first steps are handed, empty for nothing."""
+    for position, child in enumerate(tree.children):
+        handed = role
+        if tree.kind == "sequence" and position > 0:
+            handed = "result"
+        elif tree.kind == "mapreduce" and position == len(tree.children) - 1:
+            handed = "results"
+        if isinstance(child, Leaf):
+            _call(crt, child, handed)
+        else:
+            with getattr(crt, child.kind)() as inner:
+                _write(inner, child, handed)
+
+
+def _call(crt: Any, one: Leaf, handed: str) -> None:
+    given: dict[str, Any] = {"how": one.how, "number": one.number, "fails": one.fails}
+    if one.how in ("model", "stored"):
+        x = [["given"]] if one.given or not handed else []
+        crt.model("leaf").predict(*x, rName=f"stored{one.number}" if one.how == "stored" else None, **given)
+        return
+    if one.given:
+        given[handed or "result"] = ["given"]
+    crt.script("leafy" if one.how == "package" else "leaf").run(**given)
+
+
+def plain(om: Omega, value: Any) -> Any:
+    """Return what a step hands on of its value; of a list that of each."""
+    if isinstance(value, list):
+        return [plain(om, each) for each in value]
+    if isinstance(value, Metadata):
+        return om.datasets.get(value)
+    return value["result"] if isinstance(value, dict) else value

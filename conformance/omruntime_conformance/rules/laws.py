@@ -9,15 +9,15 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from omruntime import CanvasResult, Metadata, Omega
+from omruntime import CanvasResult
 from omruntime.errors import UpstreamFailed
 from omruntime_conformance.context import Context
 from omruntime_conformance.histories import Event, histories, live_through
 from omruntime_conformance.nested import nested_values
 from omruntime_conformance.registry import rule
-from omruntime_conformance.steps import leaf, step
+from omruntime_conformance.steps import step
 from omruntime_conformance.tasks import Trouble, echo
-from omruntime_conformance.trees import Leaf, Tree, trees, worked_out
+from omruntime_conformance.trees import Tree, plain, put_leaves, trees, worked_out, written
 from omruntime_conformance.values import differences
 
 _PACKAGE = """
@@ -52,52 +52,18 @@ def canvases_compute(ctx: Context) -> None:
 
     Failing steps included: which steps run, which never do, what each reads, and whose error is that of the whole.
     """
-    om = ctx.om
-    om.scripts.put(leaf, "leaf")
-    om.scripts.put(ctx.package("leafy", {"__init__.py": _PACKAGE}), "leafy")
-    om.models.put(leaf, "leaf")
+    put_leaves(ctx.om)
+    ctx.om.scripts.put(ctx.package("leafy", {"__init__.py": _PACKAGE}), "leafy")
 
     @_for_all(ctx, trees())
     def holds(tree: Tree) -> None:
-        _agrees(ctx, tree, _written(om, tree))
-
-
-def _written(om: Omega, tree: Tree) -> CanvasResult:
-    with getattr(om.runtime, tree.kind)() as crt:
-        _write(crt, tree, "")
-        return crt.run()
-
-
-def _write(crt: Any, tree: Tree, role: str) -> None:
-    """Write what a tree consists of; ``role`` says what its first steps are handed, empty for nothing."""
-    for position, child in enumerate(tree.children):
-        handed = role
-        if tree.kind == "sequence" and position > 0:
-            handed = "result"
-        elif tree.kind == "mapreduce" and position == len(tree.children) - 1:
-            handed = "results"
-        if isinstance(child, Leaf):
-            _call(crt, child, handed)
-        else:
-            with getattr(crt, child.kind)() as inner:
-                _write(inner, child, handed)
-
-
-def _call(crt: Any, one: Leaf, handed: str) -> None:
-    given: dict[str, Any] = {"how": one.how, "number": one.number, "fails": one.fails}
-    if one.how in ("model", "stored"):
-        x = [["given"]] if one.given or not handed else []
-        crt.model("leaf").predict(*x, rName=f"stored{one.number}" if one.how == "stored" else None, **given)
-        return
-    if one.given:
-        given[handed or "result"] = ["given"]
-    crt.script("leafy" if one.how == "package" else "leaf").run(**given)
+        _agrees(ctx, tree, written(ctx.om.runtime, tree))
 
 
 def _agrees(ctx: Context, tree: Tree, result: CanvasResult) -> None:
     expected, steps = worked_out(tree), result.steps()
     if expected.culprit is None:
-        assert (_plain(ctx, ctx.get(result)), result.status) == (expected.value, "SUCCESS"), tree
+        assert (plain(ctx.om, ctx.get(result)), result.status) == (expected.value, "SUCCESS"), tree
     else:
         assert (ctx.fails(result, Trouble).args, result.status) == (("step", expected.culprit), "FAILURE"), tree
     outcomes = result.getall(return_exceptions=True)
@@ -105,21 +71,12 @@ def _agrees(ctx: Context, tree: Tree, result: CanvasResult) -> None:
     for number, (handle, outcome) in enumerate(zip(steps, outcomes, strict=True)):
         where = f"step {number} of {tree}"
         if number in expected.values:
-            assert (_plain(ctx, outcome), handle.status) == (expected.values[number], "SUCCESS"), where
+            assert (plain(ctx.om, outcome), handle.status) == (expected.values[number], "SUCCESS"), where
         elif number in expected.failed:
             assert (type(outcome), outcome.args, handle.status) == (Trouble, ("step", number), "FAILURE"), where
         else:
             culprit = steps[expected.upstream[number]].id
             assert (type(outcome), outcome.upstream, handle.status) == (UpstreamFailed, culprit, "FAILURE"), where
-
-
-def _plain(ctx: Context, value: Any) -> Any:
-    """Return what a step hands on of its value; of a list that of each."""
-    if isinstance(value, list):
-        return [_plain(ctx, each) for each in value]
-    if isinstance(value, Metadata):
-        return ctx.om.datasets.get(value)
-    return value["result"] if isinstance(value, dict) else value
 
 
 @rule("LAW-002", rests_on=("DAT-001",))
