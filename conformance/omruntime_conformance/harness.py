@@ -35,6 +35,8 @@ class Harness(ABC):
     """Name of the entry point; the suite loads the engine the way users do."""
     patience: float = 1.0
     """Factor on every deadline of the suite, for engines and machines that take longer."""
+    examples: int = 40
+    """Random examples that each law is tried on; fewer for engines that take longer for a task."""
     shared_dir: Path | None = None
     """Directory that every worker and client of the cluster sees; unset, one in pytest's temporary directory."""
 

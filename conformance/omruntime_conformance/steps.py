@@ -7,7 +7,7 @@ from typing import Any
 from omruntime import virtualobj
 from omruntime_conformance.tasks import Trouble, note, pass_gate
 
-__all__ = ["HANDED", "modelled", "step", "told"]
+__all__ = ["HANDED", "leaf", "made_of", "modelled", "step", "told"]
 
 HANDED = ("result", "results", "state")
 """Names under which a script may be handed something."""
@@ -43,3 +43,28 @@ def modelled(
 def told(state: str = "") -> str:
     """Return the state that the task ended in which this is the callback of."""
     return state
+
+
+def _text(value: Any) -> str:
+    return f"[{', '.join(map(_text, value))}]" if isinstance(value, list) else str(value)
+
+
+def made_of(how: str, number: int, fails: bool, role: str, handed: Any) -> str:
+    """Return what a step makes of what it is handed; short, whatever that is."""
+    if fails:
+        raise Trouble("step", number)
+    text = _text(handed)
+    if len(text) > 150:
+        text = f"{text[:100]}~{sum(text.encode())}~{len(text)}"
+    return f"{how}{number}({role}:{text})" if role else f"{how}{number}()"
+
+
+@virtualobj
+def leaf(
+    data: Any = None, method: str = "run", how: str = "", number: int = 0, fails: bool = False, **given: Any
+) -> str:
+    """Be a step, as a script or as a model."""
+    if method != "run":
+        return made_of(how, number, fails, "X", data)
+    role = next((role for role in ("result", "results") if role in given), "")
+    return made_of(how, number, fails, role, given.get(role))

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from omruntime.canvas.plan import Plan
+from omruntime.errors import CanvasError
 from omruntime.wire import Source
 
-__all__ = ["Inputs"]
+__all__ = ["MOST_LISTS", "Inputs"]
+
+MOST_LISTS = 100
+"""Lists inside each other that can be handed on: what writes and reads their sources recurses."""
 
 
 class Inputs:
@@ -22,9 +26,14 @@ class Inputs:
         self._plan = plan
         self._takes = takes
         self._lists: dict[tuple[int, int], Source] = {}
+        self._depths = plan.list_depths()
 
     def of(self, step: int) -> tuple[str, Source] | None:
-        """Return what a step is handed, as its role and its source; None where nothing comes before it."""
+        """Return what a step is handed, as its role and its source; None where nothing comes before it.
+
+        Raises:
+            CanvasError: it would be lists nested too deep.
+        """
         plan, place = self._plan, step
         while (above := plan.parent(place)) is not None:
             parent, position = above
@@ -45,7 +54,14 @@ class Inputs:
     def _list(self, node: int, count: int) -> Source:
         """Return the source of the list of the values of a node's first children; the same one is made once."""
         if (node, count) not in self._lists:
-            self._lists[node, count] = self._listed(self._plan.children(node)[:count])
+            members = self._plan.children(node)[:count]
+            depth = 1 + max(self._depths[~child] if child < 0 else 0 for child in members)
+            if depth > MOST_LISTS:
+                raise CanvasError(
+                    f"a step of this canvas would be handed lists nested {depth} deep, and {MOST_LISTS} are allowed; "
+                    "write some of its parallels beside each other, not inside"
+                )
+            self._lists[node, count] = self._listed(members)
         return self._lists[node, count]
 
     def _listed(self, places: Sequence[int]) -> Source:

@@ -8,7 +8,7 @@ order written too, and the root is node 0. Nothing here recurses over the tree, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -157,7 +157,25 @@ class Plan:
 
     def value(self, place: int, of_step: Callable[[int], Value]) -> Value | list[object]:
         """Return the value of a place, given those of the steps: a parallel's is the list of its members' values."""
-        place = self.deciding(place)
-        if place >= 0:
-            return of_step(place)
-        return [self.value(child, of_step) for child in self.children(place)]
+        whole: list[Any] = []
+        work = [(place, whole)]
+        while work:
+            place, into = work.pop()
+            place = self.deciding(place)
+            if place >= 0:
+                into.append(of_step(place))
+            else:
+                inner: list[Any] = []
+                into.append(inner)
+                work += [(child, inner) for child in reversed(self.children(place))]
+        value: Value | list[object] = whole[0]
+        return value
+
+    def list_depths(self) -> list[int]:
+        """Return of each node how many lists its value has inside each other."""
+        depths = [0] * len(self.nodes)
+        # What is inside a node has a higher number than the node.
+        for number in reversed(range(len(self.nodes))):
+            below = [0 if child >= 0 else depths[~child] for child in self._children[number]]
+            depths[number] = 1 + max(below) if self.nodes[number].kind == "parallel" else below[-1]
+        return depths

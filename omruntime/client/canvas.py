@@ -168,9 +168,10 @@ class Canvas:
                 f"this {recording.kind(self._recorder.node)} is part of a canvas, and runs with it; "
                 "call run() on the outermost one"
             )
-        if recording.has_run:
-            raise CanvasError(f"this canvas was run already; om.runtime.result({recording.id!r}) is its result")
-        return _submit(recording, self._runtime)
+        with recording.lock:
+            if recording.has_run:
+                raise CanvasError(f"this canvas was run already; om.runtime.result({recording.id!r}) is its result")
+            return _submit(recording, self._runtime)
 
     def __repr__(self) -> str:
         recording = self._recorder.recording

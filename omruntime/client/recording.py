@@ -31,6 +31,7 @@ class Recording:
 
     Attributes:
         id: id of the canvas.
+        lock: held while a step is written, and while the whole is submitted.
         has_run: it was submitted, and takes no more steps.
         steps: the calls in the order written, each with that of its callback.
         handles: the handles that were given out for them.
@@ -45,6 +46,7 @@ class Recording:
         self._kinds: list[str] = []
         self._children: list[list[int]] = []
         self._open: list[int] = []
+        self.lock = threading.RLock()
 
     def add_node(self, parent: int | None, kind: str) -> int:
         """Begin a node inside another one, or the root; return its number."""
@@ -119,7 +121,8 @@ class Recorder:
 
     def begin(self, kind: str, requirements: Requirements) -> Recorder:
         """Begin a node inside this one."""
-        number = self.recording.add_node(self.node, kind)
+        with self.recording.lock:
+            number = self.recording.add_node(self.node, kind)
         return Recorder(self.recording, number, requirements.over(self.requirements))
 
     def records(self, session: Session) -> bool:
@@ -140,10 +143,12 @@ class Recorder:
         from omruntime.client.canvas import StepResult
 
         view = runtime.with_requirements(runtime.requirements.over(self.requirements))
-        task = self.recording.next_step(self.node)
-        step = prepare(view, task)
-        handle = StepResult(task, self.recording, runtime)
-        self.recording.add_step(self.node, step, handle)
+        # A canvas may be handed to several threads, and no two of them may write the same step.
+        with self.recording.lock:
+            task = self.recording.next_step(self.node)
+            step = prepare(view, task)
+            handle = StepResult(task, self.recording, runtime)
+            self.recording.add_step(self.node, step, handle)
         return handle
 
 

@@ -84,6 +84,31 @@ def test_a_tree_may_be_as_deep_as_it_is_long() -> None:
     assert Plan.decode(plan.encode()).span(ROOT) == range(deep + 1)
 
 
+def test_a_value_may_be_lists_as_deep() -> None:
+    deep = 5_000
+    plan = Plan([Node("parallel", [-(number + 1)]) for number in range(deep)] + [Node("parallel", [1])])
+    value: Any = plan.value(ROOT, lambda step: step)
+    for _ in range(deep + 1):
+        assert isinstance(value, list)
+        (value,) = value
+    assert value == 0
+
+
+@pytest.mark.parametrize("kind", ["sequence", "mapreduce"])
+def test_lists_that_are_handed_on_have_a_bound(kind: str) -> None:
+    for lists, refused in ((100, False), (101, True)):
+        parallels = lists - (kind == "mapreduce")
+        nodes = [Node("parallel", [-(number + 2)]) for number in range(parallels - 1)] + [Node("parallel", [1])]
+        plan = Plan([Node(kind, [-1, 1]), *nodes])
+        plan.check()
+        inputs = Inputs(plan, [""] * plan.steps)
+        if refused:
+            with pytest.raises(CanvasError, match="lists nested 101 deep"):
+                inputs.of(1)
+        else:
+            assert inputs.of(1) is not None
+
+
 @pytest.mark.parametrize(
     ("nodes", "says"),
     [

@@ -17,5 +17,6 @@ MODULES = (
     "lifecycle",
     "plugins",
     "faults",
+    "laws",
 )
 """Names of the modules, in the order in which their rules run."""

@@ -321,7 +321,7 @@ def a_running_step_is_cancelled(ctx: Context) -> None:
 
 @rule("CAN-021", rests_on=("FLT-001", "CAN-002"), own_cluster=True)
 def a_killed_worker_does_not_stop_it(ctx: Context) -> None:
-    """A canvas goes on when the worker of a step is killed: the step runs again, and what comes after it runs once."""
+    """A canvas goes on when a step's worker is killed: the step runs again, and what comes after it runs once."""
     _deploy(ctx)
     log = str(ctx.log)
     for kind in ("sequence", "mapreduce"):
@@ -439,6 +439,12 @@ def _open_canvas(ctx: Context, om: Omega, gate: object, name: str) -> CanvasResu
         return crt.run()
 
 
+def _found(ctx: Context, result: CanvasResult) -> CanvasResult:
+    found = ctx.om.runtime.result(result.id)
+    assert isinstance(found, CanvasResult)
+    return found
+
+
 def _close_waits(ctx: Context) -> None:
     om, gate = ctx.omega(ctx.private_runtime(workers={"default": 1})), ctx.gate("waits")
     result = _open_canvas(ctx, om, gate, "waited for")
@@ -448,7 +454,7 @@ def _close_waits(ctx: Context) -> None:
     gate.open()
     closing.join(ctx.wait.seconds)
     assert not closing.is_alive()
-    found = ctx.om.runtime.result(result.id)
+    found = _found(ctx, result)
     assert found.status == "SUCCESS"
     assert ctx.value(found) == "last"
     assert len(ctx.log.starts("waited for later")) == 4
@@ -460,7 +466,7 @@ def _close_revokes(ctx: Context) -> None:
     result = _open_canvas(ctx, om, gate, "revoked")
     pid = ctx.log.wait("start", "revoked")[0].pid
     om.close(wait=False)
-    found = ctx.om.runtime.result(result.id)
+    found = _found(ctx, result)
     callback = ctx.om.runtime.result(f"{found.steps()[-1].id}-callback")
     for handle in (found, *found.steps(), callback):
         ctx.fails(handle, TaskRevoked)

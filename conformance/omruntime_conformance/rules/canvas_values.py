@@ -100,7 +100,7 @@ def _to_models(ctx: Context) -> None:
         crt.model("modelled").predict([7], log=str(ctx.log))
         crt.model("doubled").predict("frame[y]")
         assert ctx.get(crt.run())["y"].tolist() == [10, 12]
-    with pytest.raises(CanvasError, match="no X"), om.runtime.sequence() as crt:
+    with pytest.raises(CanvasError, match="no X"), om.runtime.sequence() as crt:  # noqa: PT012
         crt.model("modelled").predict()
         crt.run()
 
@@ -135,7 +135,8 @@ def _nothing_is_a_value_too(ctx: Context) -> None:
     script = ctx.deploy(echo).name
     ctx.deploy(_required, "required")
     ctx.om.models.put(echo, "echo")
-    for value in (None, [], {}, "", 0, False):
+    nothings: list[Any] = [None, [], {}, "", 0, False]
+    for value in nothings:
         with ctx.om.runtime.sequence() as crt:
             crt.script(script).run(value)
             crt.script("required").run()
@@ -181,13 +182,7 @@ def _told(
 
 
 def _callback(ctx: Context, task: AsyncResult) -> AsyncResult:
-    def found() -> AsyncResult | None:
-        try:
-            return ctx.om.runtime.result(f"{task.id}-callback")
-        except UnknownTask:
-            return None
-
-    return ctx.wait(found, f"the callback of task {task.id}")
+    return ctx.om.runtime.result(f"{task.id}-callback")
 
 
 @rule("RES-012")
