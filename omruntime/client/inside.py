@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 
 from omruntime.abc import Backend, Call, Capability, WorkerInfo
 from omruntime.auth import Auth
@@ -10,7 +12,7 @@ from omruntime.client.engine import Engine
 from omruntime.client.omega import Omega
 from omruntime.client.runtime import OmegaRuntime
 from omruntime.client.session import Session
-from omruntime.worker.link import HostLink
+from omruntime.worker.link import Answer, HostLink
 from omruntime.worker.sites import Site
 
 __all__ = ["open_inside"]
@@ -35,6 +37,9 @@ class _LinkBackend(Backend):
     def workers(self) -> list[WorkerInfo]:
         return self._link.workers()
 
+    def waiting(self, task: str, listener: Callable[[Answer], None]) -> AbstractContextManager[None]:
+        return self._link.waiting(task, listener)
+
     def close(self) -> None:
         return None
 
@@ -42,10 +47,15 @@ class _LinkBackend(Backend):
 class RuntimeInside(OmegaRuntime):
     """The runtime of a running task."""
 
-    @property
-    def inside_task(self) -> bool:
-        """Whether this runtime is the one that a running task was given: it is."""
-        return True
+    def during_wait(self, task: str, listener: Callable[[Answer], None]) -> AbstractContextManager[None]:
+        """Give this task's place to another one while the block waits.
+
+        Raises:
+            UnsupportedCapability: the engine cannot have tasks wait for tasks.
+        """
+        self.engine.need(Capability.NESTED_WAIT, "waiting for a task inside a task")
+        manager: AbstractContextManager[None] = self.backend.waiting(task, listener)
+        return manager
 
 
 def open_inside(site: Site, bucket: str, auth: Auth, link: HostLink) -> Omega:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from omruntime.abc import Backend, WorkerInfo
@@ -146,10 +147,14 @@ class OmegaRuntime:
         """The keys that calls are signed with."""
         return self.engine.auth
 
-    @property
-    def inside_task(self) -> bool:
-        """Whether this runtime is the one that a running task was given."""
-        return False
+    def during_wait(self, task: str, listener: Callable[[bytes | Exception], None]) -> AbstractContextManager[None]:
+        """Return what a wait for a task happens in: outside of tasks nothing special.
+
+        Args:
+            task: id of the task that is waited for.
+            listener: called with its packed outcome where somebody pushes it, or with why it cannot be waited for.
+        """
+        return nullcontext()
 
     def bound_to(self, om: Omega) -> Self:
         """Return this runtime where it belongs to no Omega yet, else a view of it, for the objects of ``om``."""

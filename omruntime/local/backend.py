@@ -20,7 +20,7 @@ class LocalBackend(Backend):
 
     name = "local"
     schemes = ("local",)
-    capabilities = frozenset({Capability.CANCEL_RUNNING, Capability.TIME_LIMIT})
+    capabilities = frozenset({Capability.CANCEL_RUNNING, Capability.TIME_LIMIT, Capability.NESTED_WAIT})
 
     def __init__(self, host: Host) -> None:
         self._host = host

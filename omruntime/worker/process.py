@@ -113,6 +113,10 @@ class RunnerProcess:
         except OSError:
             return
 
+    def tell(self, kind: str, data: dict[str, Any], buffers: tuple[Buffer, ...] = ()) -> bool:
+        """Send a message that the runner can do without, unless that would mean to wait for it."""
+        return self._channel.try_send(kind, data, buffers)
+
     def receive(self) -> tuple[Message, list[memoryview]] | None:
         """Wait for a message of the runner; None when it is gone."""
         return self._channel.receive()

@@ -10,6 +10,7 @@ MODULES = (
     "canvas",
     "canvas_values",
     "canvas_failures",
+    "waiting",
     "data",
     "security",
     "secrecy",
