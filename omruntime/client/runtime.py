@@ -278,6 +278,17 @@ class OmegaRuntime:
         """Return the labels of every live worker by its name, ``<engine>@<worker>``."""
         return {worker.name: list(worker.labels) for worker in self.workers()}
 
+    def scale(self, workers: Mapping[str, int] | int) -> None:
+        """Have as many slots of each label set as it says: ``{'gpu': 2}``; other label sets stay as they are.
+
+        Returns when the new ones are live. One that is not needed any more finishes its task first; 0 removes all.
+
+        Raises:
+            UnsupportedCapability: the engine's workers are started and ended by somebody else.
+            BackendUnavailable: a worker cannot be started.
+        """
+        self.engine.backend.scale(_slots(workers, "scale", least=0))
+
     def close(self, wait: bool = True) -> None:
         """Close the engine, whoever uses it; a second call does nothing.
 
@@ -297,15 +308,19 @@ class OmegaRuntime:
         return f"<{type(self).__name__}: {self.engine.address}>"
 
 
-def _slots(workers: Mapping[str, int] | int) -> Mapping[str, int]:
+def _slots(workers: Mapping[str, int] | int, said: str = "workers", least: int = 1) -> Mapping[str, int]:
+    """Return slots by label; ``said`` is how the user has given them, ``least`` the smallest number there can be."""
     slots = {"default": workers} if isinstance(workers, int) else workers
     if isinstance(workers, bool) or not isinstance(slots, Mapping):
-        raise TypeError(f"workers={workers!r}; say workers=2, or workers={{'default': 2, 'gpu': 1}}")
+        raise TypeError(f"{said}={workers!r}; say {said}=2, or {said}={{'default': 2, 'gpu': 1}}")
     if not slots:
-        raise ValueError("workers={} starts nobody; say workers=2, or workers={'default': 2, 'gpu': 1}")
+        raise ValueError(f"{said}={{}} names no label; say {said}=2, or {said}={{'default': 2, 'gpu': 1}}")
+    label: Any
+    count: Any
     for label, count in slots.items():
-        if not isinstance(count, int):
-            raise TypeError(f"workers={{{label!r}: {count!r}}}: give each label a whole number of slots, at least 1")
-        if count < 1 or not label.strip(" ,"):
-            raise ValueError(f"workers={{{label!r}: {count!r}}}: give each label a whole number of slots, at least 1")
+        wrong = f"{said}={{{label!r}: {count!r}}}: give each label a whole number of slots, at least {least}"
+        if not isinstance(count, int) or isinstance(count, bool) or not isinstance(label, str):
+            raise TypeError(wrong)
+        if count < least or not label.strip(" ,"):
+            raise ValueError(wrong)
     return slots

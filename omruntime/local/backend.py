@@ -70,6 +70,10 @@ class LocalBackend(Backend):
         """List the workers."""
         return self._host.workers()
 
+    def scale(self, workers: Mapping[str, int]) -> None:
+        """Have as many workers of each label set as it says; raises as `Backend.scale` does."""
+        self._host.scale(workers)
+
     def cancel(self, id: str) -> bool:
         """Stop a task that was cancelled."""
         return self._host.cancel(id)

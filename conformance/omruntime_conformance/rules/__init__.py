@@ -11,6 +11,7 @@ MODULES = (
     "canvas_values",
     "canvas_failures",
     "waiting",
+    "labels",
     "data",
     "security",
     "secrecy",
