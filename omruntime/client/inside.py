@@ -10,8 +10,10 @@ from omruntime.abc import Backend, Call, Capability, WorkerInfo
 from omruntime.auth import Auth
 from omruntime.client.engine import Engine
 from omruntime.client.omega import Omega
+from omruntime.client.requirements import is_local_label
 from omruntime.client.runtime import OmegaRuntime
 from omruntime.client.session import Session
+from omruntime.errors import UnsupportedCapability
 from omruntime.worker.link import Answer, HostLink
 from omruntime.worker.sites import Site
 
@@ -46,6 +48,19 @@ class _LinkBackend(Backend):
 
 class RuntimeInside(OmegaRuntime):
     """The runtime of a running task."""
+
+    def at(self, label: str | None) -> OmegaRuntime:
+        """Return this runtime.
+
+        Raises:
+            UnsupportedCapability: the label is ``local``, and the client's embedded runtime cannot be reached.
+        """
+        if is_local_label(label) and not self.is_local:
+            raise UnsupportedCapability(
+                f"{label!r} was refused, and nothing submitted: 'local' is the embedded runtime of the client, which "
+                f"a task on {self.engine.address} cannot reach; submit it from the client"
+            )
+        return self
 
     def during_wait(self, task: str, listener: Callable[[Answer], None]) -> AbstractContextManager[None]:
         """Give this task's place to another one while the block waits.

@@ -11,9 +11,11 @@ from omruntime.abc import Backend, WorkerInfo
 from omruntime.auth import Auth
 from omruntime.client.canvas_results import CanvasResult
 from omruntime.client.engine import Engine
+from omruntime.client.inspection import runtime_status
 from omruntime.client.proxies import OmegaModelProxy, OmegaScriptProxy
-from omruntime.client.requirements import OnMissing, Requirements, normal_label
+from omruntime.client.requirements import LOCAL, OnMissing, Requirements, is_local_label, normal_label
 from omruntime.client.result import AsyncResult
+from omruntime.client.slots import slot_counts
 from omruntime.client.submission import submit_now
 from omruntime.errors import OmegaRuntimeError, UnknownTask
 from omruntime.ledger import CANVAS_NAMES, TaskState
@@ -107,7 +109,7 @@ class OmegaRuntime:
         options: dict[str, Any],
     ) -> None:
         address = url or f"{backend.schemes[0]}://"
-        slots = _slots(workers) if workers is not None else None
+        slots = slot_counts(workers) if workers is not None else None
         self._om: Omega | None = None
         self.engine = Engine(
             backend,
@@ -233,6 +235,28 @@ class OmegaRuntime:
 
         return Canvas.begin(self, kind)
 
+    def mode(self, local: bool) -> Self:
+        """Return a runtime whose calls run in this client's embedded runtime, as with ``require('local')``.
+
+        Args:
+            local: True for the embedded runtime, which is a local runtime itself, and local workers beside any other
+                engine. False takes it back.
+        """
+        if not isinstance(local, bool):
+            raise TypeError(f"mode(local={local!r}) must be True or False")
+        return self.with_requirements(self.requirements.with_mode(local))
+
+    def at(self, label: str | None) -> OmegaRuntime:
+        """Return the runtime that calls of this label go to: this one, or for ``local`` the embedded one."""
+        if not is_local_label(label) or self.is_local:
+            return self
+        return self.om.session.embedded().bound_to(self.om).with_requirements(self.requirements)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its workers are processes of its client."""
+        return self.engine.address.partition(":")[0] == LOCAL
+
     # -- actions -------------------------------------------------------------------------------------------------
 
     def model(self, name: str) -> OmegaModelProxy:
@@ -271,8 +295,23 @@ class OmegaRuntime:
 
     def workers(self) -> list[WorkerInfo]:
         """List the live workers."""
-        workers: list[WorkerInfo] = self.engine.backend.workers()
+        workers: list[WorkerInfo] = self._here.engine.backend.workers()
         return workers
+
+    @property
+    def _here(self) -> OmegaRuntime:
+        """What is asked about workers: the embedded runtime where this is a view with ``mode(local=True)``."""
+        return self.at(self.requirements.label)
+
+    def status(self) -> dict[str, Any]:
+        """Return what the engine is, who works for it, and at what.
+
+        ``engine``, ``address``, ``capabilities``; ``workers``: by name a dict of ``labels``, ``host``, ``pid``,
+        ``slots`` and ``running``, its tasks as dicts of ``id``, ``name``, ``attempt`` and ``started`` (ISO 8601,
+        UTC); ``elsewhere``: the same of tasks that stand-ins and leaving workers run; ``queued``: how many tasks
+        wait for a worker, by label; ``later``: how many steps of canvases, and callbacks, wait for their turn.
+        """
+        return runtime_status(self._here)
 
     def labels(self) -> dict[str, list[str]]:
         """Return the labels of every live worker by its name, ``<engine>@<worker>``."""
@@ -287,7 +326,7 @@ class OmegaRuntime:
             UnsupportedCapability: the engine's workers are started and ended by somebody else.
             BackendUnavailable: a worker cannot be started.
         """
-        self.engine.backend.scale(_slots(workers, "scale", least=0))
+        self._here.engine.backend.scale(slot_counts(workers, "scale", least=0))
 
     def close(self, wait: bool = True) -> None:
         """Close the engine, whoever uses it; a second call does nothing.
@@ -306,21 +345,3 @@ class OmegaRuntime:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.engine.address}>"
-
-
-def _slots(workers: Mapping[str, int] | int, said: str = "workers", least: int = 1) -> Mapping[str, int]:
-    """Return slots by label; ``said`` is how the user has given them, ``least`` the smallest number there can be."""
-    slots = {"default": workers} if isinstance(workers, int) else workers
-    if isinstance(workers, bool) or not isinstance(slots, Mapping):
-        raise TypeError(f"{said}={workers!r}; say {said}=2, or {said}={{'default': 2, 'gpu': 1}}")
-    if not slots:
-        raise ValueError(f"{said}={{}} names no label; say {said}=2, or {said}={{'default': 2, 'gpu': 1}}")
-    label: Any
-    count: Any
-    for label, count in slots.items():
-        wrong = f"{said}={{{label!r}: {count!r}}}: give each label a whole number of slots, at least {least}"
-        if not isinstance(count, int) or isinstance(count, bool) or not isinstance(label, str):
-            raise TypeError(wrong)
-        if count < least or not label.strip(" ,"):
-            raise ValueError(wrong)
-    return slots

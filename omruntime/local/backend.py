@@ -47,8 +47,17 @@ class LocalBackend(Backend):
             raise TypeError(f"local:// takes no {', '.join(sorted(options))}; it takes workers=, env= and auth=")
         if url.partition("://")[2].strip("/"):
             raise ValueError(f"{url!r}: local:// has no address, its workers are on this machine; say 'local://'")
-        slots = workers or {"default": os.cpu_count() or 1}
-        return cls(Host("local", slots, auth, address="local://", tied=True, env=env, capabilities=cls.capabilities))
+        host = Host(
+            "local",
+            workers or {"default": os.cpu_count() or 1},
+            auth,
+            address="local://",
+            tied=True,
+            env=env,
+            capabilities=cls.capabilities,
+            implied=frozenset({"local"}),
+        )
+        return cls(host)
 
     def submit(self, call: Call) -> Future[bytes]:
         """Run a call in the next free runner of its labels."""

@@ -29,6 +29,8 @@ class Delivery:
     payload: tuple[Buffer, ...]
     site: Site
     future: Future[bytes]
+    implied: frozenset[str] = frozenset()
+    """Labels that every slot of this host has, beside its own."""
     labels: frozenset[str] = field(init=False)
     attempt: int = 1
     """The attempt that runs here, or before a claim the lowest that can be open."""
@@ -40,7 +42,7 @@ class Delivery:
     """It waits for a slot of its labels."""
 
     def __post_init__(self) -> None:
-        self.labels = label_set(self.header.label)
+        self.labels = label_set(self.header.label) - self.implied
 
     @property
     def task(self) -> str:

@@ -35,10 +35,11 @@ class Dispatcher:
         host: id of the host, which claims are made for.
         sites: the stores that calls name.
         keeper: calls back what has to wait.
+        implied: labels that every slot has.
     """
 
-    def __init__(self, host: str, sites: Sites, keeper: Keeper) -> None:
-        self._host, self._sites, self._keeper = host, sites, keeper
+    def __init__(self, host: str, sites: Sites, keeper: Keeper, implied: frozenset[str] = frozenset()) -> None:
+        self._host, self._sites, self._keeper, self._implied = host, sites, keeper, implied
         self._lock = threading.Lock()
         self._settled = threading.Condition(self._lock)
         self._queue = WorkQueue()
@@ -63,7 +64,7 @@ class Dispatcher:
             StoreUnavailable: the store that it names cannot be opened, or is another one.
         """
         site = self._sites.get(header.store_id, header.store_url)
-        delivery = Delivery(header, tuple(payload), site, Future())
+        delivery = Delivery(header, tuple(payload), site, Future(), self._implied)
         with self._lock:
             if self.closed:
                 raise RuntimeClosed("this host is closed and takes no more calls")

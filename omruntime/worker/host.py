@@ -48,6 +48,7 @@ class Host:
         env: environment variables for the runners.
         capabilities: what tasks may rely on when they submit tasks.
         forward: sends on a call that a task has submitted; the default keeps it in this host.
+        implied: labels that every worker has, beside those that are shown.
 
     Raises:
         BackendUnavailable: a runner cannot be started.
@@ -64,6 +65,7 @@ class Host:
         env: Mapping[str, str] | None = None,
         capabilities: frozenset[Capability] = frozenset(),
         forward: Callable[[Call], object] | None = None,
+        implied: frozenset[str] = frozenset(),
     ) -> None:
         self.id = f"h-{new_id()}"
         self.auth = auth
@@ -77,7 +79,7 @@ class Host:
         self.sites = Sites(host=self.id, period=self._period)
         self._pump = OutputPump(self.id)
         self._keeper = Keeper(f"{self.id}-keeper", min(self._period / 3, 1.0), self._tick)
-        self._dispatcher = Dispatcher(self.id, self.sites, self._keeper)
+        self._dispatcher = Dispatcher(self.id, self.sites, self._keeper, implied)
         self._attempts = self._dispatcher.attempts = Attempts(self._dispatcher, auth)
         self._canvases = Canvases(auth, self._send, tied=tied)
         self._dispatcher.follow = self._canvases.follow
@@ -210,7 +212,11 @@ class Host:
             self._waits.end(slot, message.data["task"])
 
     def _submit_for_task(self, data: dict[str, Any], buffers: list[memoryview]) -> None:
-        self._send(Call(data["id"], data["name"], data["label"], tuple(buffers)))
+        try:
+            self._send(Call(data["id"], data["name"], data["label"], tuple(buffers)))
+        except RuntimeClosed:
+            # The task that submits it is about to be ended as well, and the request tells that it never ran.
+            return
 
     def _answer(self, slot: Slot, data: dict[str, Any]) -> None:
         rows = [[each.name, list(each.labels), each.host, each.pid, each.slots] for each in self.workers()]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from omruntime import AsyncResult, OmegaRuntime
+from omruntime import AsyncResult, OmegaRuntime, virtualobj
 from omruntime.errors import NoSuchLabel, NoSuchLabelWarning, ResultTimeout, UnsupportedCapability
 from omruntime_conformance.context import Context, NotExercised
 from omruntime_conformance.oracle import Entry
 from omruntime_conformance.registry import rule
-from omruntime_conformance.tasks import held
+from omruntime_conformance.tasks import held, note
 
 _LABELLED = {"default": 1, "gpu": 1, "big,gpu": 1}
 
@@ -184,3 +186,38 @@ def a_missing_label_is_an_error(ctx: Context) -> None:
                 _start(ctx, strict.require(label), "refused")
     assert ctx.value(_start(ctx, strict.require("gpu,big"), "there")) == "there"
     assert ctx.value(_start(ctx, strict, "there")) == "there"
+
+
+@virtualobj
+def _whose(data: Any = None, log: str = "", name: str = "") -> None:
+    """Note whose child the process of this task is."""
+    import os
+
+    note(log, "start", name, parent=os.getppid())
+
+
+@rule("LBL-007")
+def local_is_the_clients_own(ctx: Context) -> None:
+    """'local' runs in the client's embedded runtime; in a detached canvas it waits for its client."""
+    om = ctx.omega(ctx.runtime())
+    runtime = om.runtime
+    meta = om.scripts.put(_whose, "whose")
+    local = runtime.require("local")
+    asked = {"required": local, "mode": runtime.mode(local=True), "more": runtime.require(retries=1).require("local")}
+    for name, view in asked.items():
+        ctx.get(view.script("whose").run(log=str(ctx.log), name=name))
+    ctx.get(local.mode(local=False).script("whose").run(log=str(ctx.log), name="taken back"))
+    meta.attributes["require"] = {"label": "local"}
+    meta.save()
+    ctx.get(runtime.script("whose").run(log=str(ctx.log), name="stored"))
+    for name in (*asked, "stored"):
+        (entry,) = ctx.log.starts(name)
+        assert entry.data["parent"] == os.getpid(), "'local' must run in a process of the client's own"
+        assert entry.pid in {worker.pid for worker in local.workers()}
+    (entry,) = ctx.log.starts("taken back")
+    assert (entry.pid, entry.host) in {(worker.pid, worker.host) for worker in runtime.workers()}
+    pids = {worker.pid for worker in local.workers()}
+    om.close()
+    used = pids & {entry.pid for entry in ctx.log.starts()}
+    assert used
+    ctx.wait(lambda: not any(map(ctx.alive, used)), "the end of the embedded runtime with its client")
