@@ -96,8 +96,8 @@ class AsyncResult:
 
     def logs(self) -> str:
         """Return what the task printed, the middle of a very long output left out; complete when the task is over."""
-        end = self._state().end
-        return end.logs if end is not None else ""
+        self._state()
+        return self._session.ledger.logs([self.id])
 
     # -- value ---------------------------------------------------------------------------------------------------
 

@@ -50,6 +50,8 @@ class Exit:
     def __str__(self) -> str:
         if self.signal is None:
             return f"exited with code {self.exitcode}"
+        if self.signal == signal.SIGKILL:
+            return "was killed by SIGKILL (as the kernel does where memory runs out)"
         try:
             return f"was killed by {signal.Signals(self.signal).name}"
         except ValueError:

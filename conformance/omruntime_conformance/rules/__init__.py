@@ -17,6 +17,7 @@ MODULES = (
     "secrecy",
     "lifecycle",
     "plugins",
+    "limits",
     "faults",
 )
 """Names of the modules, in the order in which their rules run."""
