@@ -180,10 +180,11 @@ def test_what_was_printed_is_kept_also_where_somebody_else_ended_the_task(ledger
 def test_a_forgotten_task_leaves_its_tombstone_and_nothing_else(ledger: Ledger) -> None:
     task = submitted(ledger)
     for attempt in range(1, 12):
-        ledger.keep_logs(task, attempt, "printed")
         ledger.claim(task, claim(f"h-{attempt}"))
         ledger.end(task, attempt, end(RETRY if attempt < 11 else "SUCCESS"))
+        ledger.keep_logs(task, attempt, "printed")
     ledger.forget(task)
+    ledger.keep_logs(task, 11, "printed, and told too late")
     assert keys(ledger.store) == ["claim:t:1"]
 
 
