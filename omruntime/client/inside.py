@@ -27,7 +27,7 @@ class _LinkBackend(Backend):
     def __init__(self, link: HostLink) -> None:
         self._link = link
         self.address, self.lease = link.address, link.runtime
-        self.capabilities = frozenset(link.capabilities - {Capability.CANCEL_RUNNING})
+        self.capabilities = link.capabilities
 
     @classmethod
     def open(cls, url: str, **options: object) -> _LinkBackend:
@@ -41,6 +41,9 @@ class _LinkBackend(Backend):
 
     def waiting(self, task: str, listener: Callable[[Answer], None]) -> AbstractContextManager[None]:
         return self._link.waiting(task, listener)
+
+    def cancel(self, id: str) -> bool:
+        return self._link.cancel(id)
 
     def close(self) -> None:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from omruntime.abc import Backend, WorkerInfo
+from omruntime.abc import Backend, Capability, WorkerInfo
 from omruntime.auth import Auth
 from omruntime.client.canvas_results import CanvasResult
 from omruntime.client.engine import Engine
@@ -273,9 +273,16 @@ class OmegaRuntime:
         Raises:
             ResultTimeout: none has within ``timeout`` seconds.
         """
-        answer = submit_now(self, "runtime", "", "ping", {"args": list(args), "kwargs": kwargs})
-        value: dict[str, Any] = answer.get(timeout)
+        value: dict[str, Any] = self.act("ping", {"args": list(args), "kwargs": kwargs}).get(timeout)
         return value
+
+    def act(self, action: str, request: dict[str, Any], name: str = "") -> AsyncResult:
+        """Have a worker carry out an action that is of no stored object; ``name`` is only shown."""
+        return submit_now(self, "runtime", name, action, request)
+
+    def can(self, capability: Capability) -> bool:
+        """Tell whether the engine, as it is open, has a capability."""
+        return capability in self.engine.backend.capabilities
 
     def result(self, id: str) -> AsyncResult:
         """Return the handle of a task by its id; the engine need not be there.

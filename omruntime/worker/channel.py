@@ -26,7 +26,7 @@ class Message(msgspec.Struct, array_like=True, frozen=True):
 
     kind: str
     """``config``, ``task``, ``stop``, ``reply``, ``told``, ``refused`` from the host; ``ready``, ``outcome``,
-    ``submit``, ``ask``, ``wait``, ``resume`` to it.
+    ``submit``, ``cancel``, ``ask``, ``wait``, ``resume`` to it.
     """
     data: dict[str, Any]
 

@@ -206,6 +206,8 @@ class Host:
             self._submit_for_task(message.data, buffers)
         elif message.kind == "ask":
             self._answer(slot, message.data)
+        elif message.kind == "cancel":
+            self.cancel(message.data["task"])
         elif message.kind == "wait":
             self._waits.begin(slot, message.data["task"])
         elif message.kind == "resume":

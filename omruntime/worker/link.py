@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import Any, TypeAlias
 
 from omruntime.abc import Call, Capability, WorkerInfo
-from omruntime.errors import RuntimeClosed, UnsupportedCapability
+from omruntime.errors import OmegaRuntimeError, RuntimeClosed, UnsupportedCapability
 from omruntime.worker.channel import Channel, Message
 
 __all__ = ["Answer", "HostLink"]
@@ -99,6 +99,11 @@ class HostLink:
         self._send("submit", data, call.payload)
         return Future()
 
+    def cancel(self, task: str) -> bool:
+        """Have the host stop a task that the ledger has as revoked, where it runs it."""
+        self._send("cancel", {"task": task})
+        return True
+
     def workers(self) -> list[WorkerInfo]:
         """List the live workers of the host."""
         rows = self._ask("workers").get("workers", [])
@@ -145,6 +150,9 @@ class HostLink:
                 self._send("resume", {"task": task})
 
     def _ask(self, question: str) -> dict[str, Any]:
+        if threading.current_thread() is self._reader:
+            # It is this thread that would read the answer.
+            raise OmegaRuntimeError("a callback of a future cannot ask for the workers; ask where the task runs")
         with self._asking:
             with self._lock:
                 if not self._task_runs or os.getpid() != self._pid:
