@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from omruntime.errors import UnsupportedCapability
 from omruntime.plugins import load_backend_class
 from omruntime.testing import capture_calls
 from omruntime_conformance.clients import Client, start_client
-from omruntime_conformance.faults import Processes
+from omruntime_conformance.faults import Processes, locked
 from omruntime_conformance.harness import Cluster, Harness
 from omruntime_conformance.oracle import Gate, Log, Waiter
 from omruntime_conformance.registry import Rule
@@ -173,6 +173,14 @@ class Context:
     def alive(self, pid: int) -> bool:
         """Tell whether the process of a task that the log names is still there."""
         return self._processes.alive(pid)
+
+    def child_runs(self, pid: int) -> bool:
+        """Tell whether a process that a task has noted as its child runs still."""
+        return self._processes.child_runs(pid)
+
+    def locked_store(self) -> AbstractContextManager[None]:
+        """Return what keeps everybody from writing to the rule's store."""
+        return locked(self.place / "store")
 
     @contextmanager
     def nothing_is_submitted(self) -> Iterator[None]:

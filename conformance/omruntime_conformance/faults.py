@@ -5,10 +5,28 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
 from omruntime_conformance.oracle import Log
 
-__all__ = ["Processes"]
+__all__ = ["Processes", "locked"]
+
+
+@contextmanager
+def locked(store: Path) -> Iterator[None]:
+    """Keep everybody from writing to a store of this machine within the block."""
+    databases = sorted(store.glob("*.db"))
+    assert databases, f"{store} is no store of the kind that can be locked"
+    with ExitStack() as stack:
+        for path in databases:
+            connection = stack.enter_context(closing(sqlite3.connect(path, isolation_level=None, timeout=30.0)))
+            connection.execute("BEGIN IMMEDIATE")
+            stack.callback(connection.rollback)
+        yield
 
 
 class Processes:
@@ -44,6 +62,14 @@ class Processes:
         except ProcessLookupError:
             return False
         return True
+
+    def child_runs(self, pid: int) -> bool:
+        """Tell whether a process that a task has noted as its child runs still; one that is dead does not."""
+        noted = {entry.data.get("pid") for entry in self._log.entries("child")}
+        if pid not in noted:
+            raise ValueError(f"no task has noted a child {pid} in the log")
+        table = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return bool(table.stdout.strip()) and not table.stdout.lstrip().startswith("Z")
 
     def _send(self, pid: int, number: int) -> None:
         if pid in (os.getpid(), os.getppid()):

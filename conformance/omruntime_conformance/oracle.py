@@ -38,6 +38,10 @@ class Waiter:
                 raise AssertionError(f"waited {self.seconds:g} s in vain for {what}")
             time.sleep(self._interval)
 
+    def let_pass(self, seconds: float) -> None:
+        """Let time pass that a fault is to last; never to wait for something."""
+        time.sleep(seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

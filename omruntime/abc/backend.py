@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from omruntime.abc.store import Buffer
+from omruntime.errors import UnsupportedCapability
 
 __all__ = ["API_VERSION", "Backend", "Call", "Capability", "WorkerInfo"]
 
@@ -134,6 +135,19 @@ class Backend(ABC):
         The ledger has recorded the cancellation before this is called, so a False loses nothing but time.
         """
         return False
+
+    def scale(self, workers: Mapping[str, int]) -> None:
+        """Have as many slots of each label set as it says, and leave other label sets as they are.
+
+        Returns when the new ones are live. One that is not needed any more finishes its task first; 0 removes all.
+
+        Raises:
+            UnsupportedCapability: the workers are started and ended by somebody else, as they are by default.
+            BackendUnavailable: a worker cannot be started.
+        """
+        raise UnsupportedCapability(
+            f"scale() was refused: the engine {self.name!r} does not start its workers; ask whoever does for more"
+        )
 
     def incarnation(self) -> str:
         """Name the engine's present life: another value means that it may have forgotten calls sent before."""

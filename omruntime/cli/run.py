@@ -34,6 +34,7 @@ ACTIONS = (
     "fit_transform",
     "decision_function",
     "score",
+    "gridsearch",
     "reduce",
 )
 
@@ -106,7 +107,8 @@ def model(
 ) -> None:
     """Run ACTION of the model NAME on X and Y.
 
-    ACTION is fit, partial_fit, predict, predict_proba, transform, fit_transform, decision_function, score or reduce.
+    ACTION is fit, partial_fit, predict, predict_proba, transform, fit_transform, decision_function, score,
+    gridsearch or reduce.
     X and Y name datasets, with a selector where wanted ('iris[^y]', 'iris[y]'), or are data as a JSON list or object.
     -p rName=NAME stores the value as a dataset.
     """

@@ -6,6 +6,7 @@ import copy
 import time
 import warnings
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from contextvars import Token
 from typing import TYPE_CHECKING, Any, Self
 
@@ -57,9 +58,9 @@ class StepResult(AsyncResult):
         self._check_submitted()
         return super().forget()
 
-    def _check_waiting_is_allowed(self) -> None:
+    def _during_wait(self) -> AbstractContextManager[None]:
         self._check_submitted()
-        super()._check_waiting_is_allowed()
+        return super()._during_wait()
 
     def _check_submitted(self) -> None:
         if not self._recording.has_run:
@@ -181,6 +182,7 @@ class Canvas:
 def _submit(recording: Recording, runtime: OmegaRuntime) -> CanvasResult:
     plan = recording.plan()
     prepared = _handed_on(recording, plan)
+    runtime = _place(recording, runtime)
     backend, session = runtime.engine.backend, recording.session
     first = set(plan.first_steps(ROOT))
     calls: list[Call] = []
@@ -206,6 +208,21 @@ def _submit(recording: Recording, runtime: OmegaRuntime) -> CanvasResult:
         Conductor(session.ledger, session.auth, None).cancel(recording.id, "could not be sent")
         raise
     return CanvasResult(recording.id, session, runtime.recording_to(None), pushed)
+
+
+def _place(recording: Recording, runtime: OmegaRuntime) -> OmegaRuntime:
+    """Return the runtime that the canvas is sent to.
+
+    Raises:
+        CanvasError: some of its steps are for the embedded runtime, and some for another one.
+    """
+    places = {id(place.engine): place for place in (runtime.at(step.header.label) for step, _ in recording.steps)}
+    if len(places) > 1:
+        raise CanvasError(
+            "some steps of this canvas require 'local' and some do not, and a canvas runs on one engine; nothing was "
+            "submitted: make all of it local, om.runtime.require('local').sequence(), or none"
+        )
+    return places.popitem()[1]
 
 
 def _handed_on(recording: Recording, plan: Plan) -> list[tuple[Prepared, Prepared | None]]:

@@ -165,8 +165,7 @@ class CanvasResult(AsyncResult):
 
     def logs(self) -> str:
         """Return what the steps printed, in the order written."""
-        ends = self._ends(range(self._plan.steps))
-        return "".join(ends[number].logs for number in sorted(ends))
+        return self._session.ledger.logs(step_id(self.id, number) for number in range(self._plan.steps))
 
     def _picture(self) -> Picture:
         from omruntime.client.canvas_portrait import MOST_STEPS, canvas_picture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from omruntime.client.result import AsyncResult
@@ -40,11 +41,12 @@ class OmegaModelProxy(_Proxy):
     _kind = "model"
 
     def _act(self, action: str, x: Any, y: Any, r_name: str | None, kw: dict[str, Any]) -> AsyncResult:
-        datasets = self._runtime.om.datasets
         if r_name is not None:
             check_name(r_name)
-        request = {"X": data_argument(x, datasets), "Y": data_argument(y, datasets), "rName": r_name, "kw": kw}
-        return self._submit(action, request)
+        return self._submit(action, {"X": self._data(x), "Y": self._data(y), "rName": r_name, "kw": kw})
+
+    def _data(self, given: Any) -> list[Any] | None:
+        return data_argument(given, self._runtime.om.datasets)
 
     def fit(self, X: Any = None, Y: Any = None, **kw: Any) -> AsyncResult:
         """Fit the model and store it as a new version; the value is its `Metadata`."""
@@ -78,6 +80,24 @@ class OmegaModelProxy(_Proxy):
         """Score; the value is the model's own score, or the `Metadata` of ``rName``."""
         return self._act("score", X, Y, rName, kw)
 
+    def gridsearch(
+        self,
+        X: Any = None,
+        Y: Any = None,
+        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        **kw: Any,
+    ) -> AsyncResult:
+        """Search the best parameters by cross-validation; the value is the `Metadata` of the model.
+
+        Its ``attributes['gridsearch'][-1]['gsModel']`` names the fitted `GridSearchCV`, stored as a model. Candidates
+        are tried in parallel by all workers of the label. Other keyword arguments go to `GridSearchCV`; ``cv`` is 5.
+
+        Raises:
+            TypeError: there are no parameters, or they are not lists of values by name.
+        """
+        request = {"X": self._data(X), "Y": self._data(Y), "parameters": _grid(parameters), "kw": kw}
+        return self._submit("gridsearch", request)
+
     def reduce(self, data: Any = None, rName: str | None = None, **kw: Any) -> AsyncResult:
         """Have a ``@virtualobj`` function reduce a list of values; the value is what it returns."""
         return self._act("reduce", None if data is None else list(data), None, rName, kw)
@@ -96,3 +116,13 @@ class OmegaScriptProxy(_Proxy):
             SerializationError: an argument cannot be pickled.
         """
         return self._submit("run", {"args": list(args), "kwargs": kwargs, "given": {}})
+
+
+def _grid(parameters: Any) -> Any:
+    """Return the parameters of a search, checked as far as one can without scikit-learn."""
+    grids = [parameters] if isinstance(parameters, Mapping) else parameters
+    if not isinstance(grids, list | tuple) or not grids or not all(isinstance(each, Mapping) for each in grids):
+        raise TypeError(
+            f"gridsearch(parameters={parameters!r}): say which values to try, like parameters={{'max_depth': [2, 5]}}"
+        )
+    return parameters

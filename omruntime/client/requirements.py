@@ -6,9 +6,16 @@ import operator
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-__all__ = ["OnMissing", "Requirements", "normal_label"]
+__all__ = ["LOCAL", "OnMissing", "Requirements", "is_local_label", "normal_label"]
 
 OnMissing = Literal["wait", "error"]
+LOCAL = "local"
+"""The label of the client's own embedded runtime; every worker of it has it, and no other one."""
+
+
+def is_local_label(label: str | None) -> bool:
+    """Tell whether a label asks for the client's embedded runtime."""
+    return label is not None and LOCAL in label.split(",")
 
 
 def normal_label(label: str) -> str:
@@ -47,6 +54,11 @@ class Requirements:
                 object.__setattr__(self, name, _seconds(name, value))
         if self.on_missing not in (None, "wait", "error"):
             raise ValueError(f"on_missing={self.on_missing!r} must be 'wait' or 'error'")
+
+    def with_mode(self, local: bool) -> Requirements:
+        """Return these requirements with the label ``local`` added or taken away."""
+        rest = {part for part in (self.label or "").split(",") if part not in ("", LOCAL)}
+        return replace(self, label=",".join(sorted(rest | {LOCAL} if local else rest)) or None)
 
     def over(self, other: Requirements) -> Requirements:
         """Return these requirements, with those of ``other`` where these say nothing."""

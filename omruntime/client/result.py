@@ -6,6 +6,7 @@ import asyncio
 import warnings
 from collections.abc import Generator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from omruntime.abc import Capability
@@ -102,8 +103,8 @@ class AsyncResult(Pictured):
 
     def logs(self) -> str:
         """Return what the task printed, the middle of a very long output left out; complete when the task is over."""
-        end = self._state().end
-        return end.logs if end is not None else ""
+        self._state()
+        return self._session.ledger.logs([self.id])
 
     # -- value ---------------------------------------------------------------------------------------------------
 
@@ -121,17 +122,16 @@ class AsyncResult(Pictured):
         """
         packed = self._waiting.known()
         if packed is None:
-            self._check_waiting_is_allowed()
-            packed = self._waiting.wait(timeout, self._warn_of_missing_label)
+            with self._during_wait():
+                packed = self._waiting.wait(timeout, self._warn_of_missing_label)
         status, value = self.read(packed)
         if status == "SUCCESS":
             return value
         raise value
 
-    def _check_waiting_is_allowed(self) -> None:
+    def _during_wait(self) -> AbstractContextManager[None]:
         runtime = self._runtime or self._session.present_runtime
-        if runtime is not None and runtime.inside_task:
-            runtime.engine.need(Capability.NESTED_WAIT, "waiting for a task inside a task")
+        return runtime.during_wait(self.id, self._waiting.hear) if runtime is not None else nullcontext()
 
     def _warn_of_missing_label(self) -> None:
         if self._warned or self._runtime is None:
@@ -157,8 +157,10 @@ class AsyncResult(Pictured):
 
     def future(self) -> Future[Any]:
         """Return a `concurrent.futures.Future` of the value; cancelling it leaves the task alone."""
-        self._check_waiting_is_allowed()
+        waits = ExitStack()
+        waits.enter_context(self._during_wait())
         answer: Future[Any] = Future()
+        answer.add_done_callback(lambda _: waits.close())
 
         def pass_on(done: Future[bytes]) -> None:
             if done.exception() is None and not done.result():
@@ -184,12 +186,12 @@ class AsyncResult(Pictured):
         return self._awaited().__await__()
 
     async def _awaited(self) -> Any:
-        self._check_waiting_is_allowed()
         packed = self._waiting.known()
-        while not packed:
-            packed = await asyncio.shield(asyncio.wrap_future(self._waiting.watch()))
-            if not packed:
-                self._waiting.go_by_the_ledger()
+        with self._during_wait() if packed is None else nullcontext():
+            while not packed:
+                packed = await asyncio.shield(asyncio.wrap_future(self._waiting.watch()))
+                if not packed:
+                    self._waiting.go_by_the_ledger()
         status, value = await asyncio.to_thread(self.read, packed)
         if status == "SUCCESS":
             return value

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from omruntime.abc import Backend, WorkerInfo
+from omruntime.abc import Backend, Capability, WorkerInfo
 from omruntime.auth import Auth
 from omruntime.client.engine import Engine
 from omruntime.client.finding import found_by_id
+from omruntime.client.inspection import runtime_status
 from omruntime.client.jobs import OmegaJobProxy
 from omruntime.client.proxies import OmegaModelProxy, OmegaScriptProxy
-from omruntime.client.requirements import OnMissing, Requirements, normal_label
+from omruntime.client.requirements import LOCAL, OnMissing, Requirements, is_local_label, normal_label
 from omruntime.client.result import AsyncResult
+from omruntime.client.slots import slot_counts
 from omruntime.client.submission import submit_now
 from omruntime.errors import OmegaRuntimeError
 from omruntime.masking import mask
@@ -106,7 +109,7 @@ class OmegaRuntime:
         options: dict[str, Any],
     ) -> None:
         address = url or f"{backend.schemes[0]}://"
-        slots = _slots(workers) if workers is not None else None
+        slots = slot_counts(workers) if workers is not None else None
         self._om: Omega | None = None
         self.engine = Engine(
             backend,
@@ -146,10 +149,14 @@ class OmegaRuntime:
         """The keys that calls are signed with."""
         return self.engine.auth
 
-    @property
-    def inside_task(self) -> bool:
-        """Whether this runtime is the one that a running task was given."""
-        return False
+    def during_wait(self, task: str, listener: Callable[[bytes | Exception], None]) -> AbstractContextManager[None]:
+        """Return what a wait for a task happens in: outside of tasks nothing special.
+
+        Args:
+            task: id of the task that is waited for.
+            listener: called with its packed outcome where somebody pushes it, or with why it cannot be waited for.
+        """
+        return nullcontext()
 
     def bound_to(self, om: Omega) -> Self:
         """Return this runtime where it belongs to no Omega yet, else a view of it, for the objects of ``om``."""
@@ -228,6 +235,28 @@ class OmegaRuntime:
 
         return Canvas.begin(self, kind)
 
+    def mode(self, local: bool) -> Self:
+        """Return a runtime whose calls run in this client's embedded runtime, as with ``require('local')``.
+
+        Args:
+            local: True for the embedded runtime, which is a local runtime itself, and local workers beside any other
+                engine. False takes it back.
+        """
+        if not isinstance(local, bool):
+            raise TypeError(f"mode(local={local!r}) must be True or False")
+        return self.with_requirements(self.requirements.with_mode(local))
+
+    def at(self, label: str | None) -> OmegaRuntime:
+        """Return the runtime that calls of this label go to: this one, or for ``local`` the embedded one."""
+        if not is_local_label(label) or self.is_local:
+            return self
+        return self.om.session.embedded().bound_to(self.om).with_requirements(self.requirements)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its workers are processes of its client."""
+        return self.engine.address.partition(":")[0] == LOCAL
+
     # -- actions -------------------------------------------------------------------------------------------------
 
     def model(self, name: str) -> OmegaModelProxy:
@@ -248,9 +277,16 @@ class OmegaRuntime:
         Raises:
             ResultTimeout: none has within ``timeout`` seconds.
         """
-        answer = submit_now(self, "runtime", "", "ping", {"args": list(args), "kwargs": kwargs})
-        value: dict[str, Any] = answer.get(timeout)
+        value: dict[str, Any] = self.act("ping", {"args": list(args), "kwargs": kwargs}).get(timeout)
         return value
+
+    def act(self, action: str, request: dict[str, Any], name: str = "") -> AsyncResult:
+        """Have a worker carry out an action that is of no stored object; ``name`` is only shown."""
+        return submit_now(self, "runtime", name, action, request)
+
+    def can(self, capability: Capability) -> bool:
+        """Tell whether the engine, as it is open, has a capability."""
+        return capability in self.engine.backend.capabilities
 
     def result(self, id: str) -> AsyncResult:
         """Return the handle of a task by its id; the engine need not be there.
@@ -264,12 +300,38 @@ class OmegaRuntime:
 
     def workers(self) -> list[WorkerInfo]:
         """List the live workers."""
-        workers: list[WorkerInfo] = self.engine.backend.workers()
+        workers: list[WorkerInfo] = self._here.engine.backend.workers()
         return workers
+
+    @property
+    def _here(self) -> OmegaRuntime:
+        """What is asked about workers: the embedded runtime where this is a view with ``mode(local=True)``."""
+        return self.at(self.requirements.label)
+
+    def status(self) -> dict[str, Any]:
+        """Return what the engine is, who works for it, and at what.
+
+        ``engine``, ``address``, ``capabilities``; ``workers``: by name a dict of ``labels``, ``host``, ``pid``,
+        ``slots`` and ``running``, its tasks as dicts of ``id``, ``name``, ``attempt`` and ``started`` (ISO 8601,
+        UTC); ``elsewhere``: the same of tasks that stand-ins and leaving workers run; ``queued``: how many tasks
+        wait for a worker, by label; ``later``: how many steps of canvases, and callbacks, wait for their turn.
+        """
+        return runtime_status(self._here)
 
     def labels(self) -> dict[str, list[str]]:
         """Return the labels of every live worker by its name, ``<engine>@<worker>``."""
         return {worker.name: list(worker.labels) for worker in self.workers()}
+
+    def scale(self, workers: Mapping[str, int] | int) -> None:
+        """Have as many slots of each label set as it says: ``{'gpu': 2}``; other label sets stay as they are.
+
+        Returns when the new ones are live. One that is not needed any more finishes its task first; 0 removes all.
+
+        Raises:
+            UnsupportedCapability: the engine's workers are started and ended by somebody else.
+            BackendUnavailable: a worker cannot be started.
+        """
+        self._here.engine.backend.scale(slot_counts(workers, "scale", least=0))
 
     def close(self, wait: bool = True) -> None:
         """Close the engine, whoever uses it; a second call does nothing.
@@ -288,17 +350,3 @@ class OmegaRuntime:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.engine.address}>"
-
-
-def _slots(workers: Mapping[str, int] | int) -> Mapping[str, int]:
-    slots = {"default": workers} if isinstance(workers, int) else workers
-    if isinstance(workers, bool) or not isinstance(slots, Mapping):
-        raise TypeError(f"workers={workers!r}; say workers=2, or workers={{'default': 2, 'gpu': 1}}")
-    if not slots:
-        raise ValueError("workers={} starts nobody; say workers=2, or workers={'default': 2, 'gpu': 1}")
-    for label, count in slots.items():
-        if not isinstance(count, int):
-            raise TypeError(f"workers={{{label!r}: {count!r}}}: give each label a whole number of slots, at least 1")
-        if count < 1 or not label.strip(" ,"):
-            raise ValueError(f"workers={{{label!r}: {count!r}}}: give each label a whole number of slots, at least 1")
-    return slots

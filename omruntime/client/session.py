@@ -54,6 +54,7 @@ class Session:
         self._auth = auth
         self._runtime_url = runtime if isinstance(runtime, str) else None
         self._runtime: OmegaRuntime | None = None
+        self._embedded: OmegaRuntime | None = None
         self._draining: list[Engine] = []
         self._watcher: Watcher | None = None
         self._pid = os.getpid()
@@ -118,6 +119,17 @@ class Session:
             assert self._runtime is not None
             return self._runtime
 
+    def embedded(self) -> OmegaRuntime:
+        """Return the local workers beside another engine; they begin at first use and end with the Omega."""
+        from omruntime.client.runtime import OmegaRuntime
+
+        with self._lock:
+            self.check_open()
+            if self._embedded is None:
+                self._embedded = OmegaRuntime.from_url("local://", auth=self.auth)
+                self._embedded.engine.add_owner(self)
+            return self._embedded
+
     @property
     def present_runtime(self) -> OmegaRuntime | None:
         """The runtime, if there is one already."""
@@ -158,9 +170,10 @@ class Session:
         with self._lock:
             if self.closed or self._pid != os.getpid():
                 return
-            runtime, draining = self._runtime, self._draining
-        if runtime is not None:
-            runtime.engine.remove_owner(self, wait=wait)
+            runtimes, draining = (self._runtime, self._embedded), self._draining
+        for runtime in runtimes:
+            if runtime is not None:
+                runtime.engine.remove_owner(self, wait=wait)
         for engine in draining:
             engine.close(wait)
             engine.join()

@@ -96,17 +96,19 @@ def submit_now(
         raise TypeError(
             f"{prepared.header.title} needs X; only a step of a canvas can be handed it by the one before"
         )
-    future = _send(runtime, prepared, callback)
-    return AsyncResult(task, runtime.om.session, runtime, future)
+    place = runtime.at(prepared.header.label)
+    future = _send(place, prepared, callback)
+    return AsyncResult(task, runtime.om.session, place, future)
 
 
 def _prepare(
     runtime: OmegaRuntime, task: str, kind: str, name: str, action: str, request: dict[str, Any]
 ) -> Prepared:
     """Check a call and encode its arguments; raises as `submit` does."""
-    om, engine = runtime.om, runtime.engine
     wanted = _requirements(runtime, kind, name)
     label = wanted.label or DEFAULT_LABEL
+    runtime = runtime.at(label)
+    om, engine = runtime.om, runtime.engine
     if wanted.timeout is not None:
         engine.need(
             Capability.TIME_LIMIT, f"require(timeout={wanted.timeout}) was refused, and nothing submitted: it"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING
 
@@ -97,6 +97,24 @@ class Waiting:
             self._watched = True
             self._session.watcher.watch(self._task, self._pushed, live=self.live)
         return self._pushed
+
+    def hear(self, answer: bytes | Exception) -> None:
+        """Take what the host of this task says of the one that it waits for.
+
+        Args:
+            answer: the packed outcome; empty where only the ledger can tell; or why this task cannot wait, which
+                whoever waits now is told, and nobody later.
+        """
+        pushed = self._pushed
+        try:
+            if isinstance(answer, Exception):
+                self.go_by_the_ledger()
+                pushed.set_exception(answer)
+            elif answer or self.live:
+                pushed.set_result(answer)
+        except InvalidStateError:
+            # The ledger was faster.
+            return
 
     def go_by_the_ledger(self) -> None:
         """Expect nothing from the engine any more, and keep nothing that it has said."""

@@ -3,7 +3,8 @@
 ``request:<task>`` what is needed to run the task again, gone with its terminal end; ``claim:<task>:<n>`` who starts
 attempt n, kept as the tombstone; ``end:<task>:<n>`` how attempt n ended; ``lease:<host>:<number>`` a host is alive;
 ``sent:<task>:<n>:<k>`` the k-th sending of attempt n that its submitter did not do itself; ``canvas:<id>`` a canvas
-with all its steps is committed; ``mark:<id>:...`` steps of it that are over. Every one is inserted once and never
+with all its steps is committed; ``mark:<id>:...`` steps of it that are over; ``logs:<task>:<n>`` what attempt n had
+printed when it was stopped from outside. Every one is inserted once and never
 changed.
 """
 
@@ -35,6 +36,7 @@ __all__ = [
     "end_key",
     "lease_key",
     "lease_prefix",
+    "logs_key",
     "mark_key",
     "mark_prefix",
     "new_id",
@@ -188,6 +190,11 @@ def sent_key(task: str, attempt: int, number: int) -> str:
 def sent_prefix(task: str) -> str:
     """Return what the keys of all resendings of a task begin with."""
     return f"sent:{task}:"
+
+
+def logs_key(task: str, attempt: int) -> str:
+    """Return the key of what an attempt had printed when somebody else ended it."""
+    return f"logs:{task}:{attempt}"
 
 
 def canvas_key(canvas: str) -> str:

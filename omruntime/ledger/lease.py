@@ -2,6 +2,7 @@
 
 No clock is compared between machines. A host inserts a new number every third of the period; an observer counts, on
 its own monotonic clock, the time in which it could read the store and saw no new number.
+Of a host on its own machine it asks the kernel first.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from omruntime.abc import Group, Space, Store
 from omruntime.errors import StoreUnavailable
 from omruntime.ledger.facts import Lease, decode, encode, lease_key, lease_prefix
-from omruntime.ledger.machine import born, is_gone, machine_id
+from omruntime.ledger.machine import born, is_gone, is_there, machine_id
 
 __all__ = ["LEASE_VARIABLE", "LeaseHolder", "LeaseWatch", "lease_period"]
 
@@ -85,6 +86,10 @@ class LeaseWatch:
         number, lease = rows[0][0], decode(Lease, rows[0][1])
         if is_gone(lease.machine, lease.pid, lease.born):
             return True
+        if is_there(lease.machine, lease.pid, lease.born):
+            # It lives and cannot write: the store is locked, or its interpreter has no time for it.
+            self._sightings.pop(host, None)
+            return False
         return self._quiet(host, number, lease.period) > lease.period
 
     def _quiet(self, host: str, number: str, period: float) -> float:

@@ -21,6 +21,7 @@ from omruntime.ledger.facts import (
     decode,
     encode,
     end_key,
+    logs_key,
     mark_prefix,
     new_nonce,
     request_key,
@@ -313,6 +314,7 @@ class Ledger:
         """Delete the facts of a task that is over, but for the first claim: the tombstone."""
         keys = [end_key(task, number) for number in range(1, attempt + 1)]
         keys += [claim_key(task, number) for number in range(2, attempt + 1)]
+        keys += [logs_key(task, number) for number in range(1, attempt + 1)]
         for prefix in (sent_prefix(task), mark_prefix(task)):
             keys += [key for key, _ in self.store.scan(Space.LEDGER, prefix)]
         self.store.commit([Group(Space.LEDGER, deletes=[request_key(task), canvas_key(task), *keys])])
@@ -326,6 +328,21 @@ class Ledger:
         """Delete every fact whose key begins with ``prefix``."""
         while rows := self.store.scan(Space.LEDGER, prefix, limit=page):
             self.store.commit([Group(Space.LEDGER, deletes=[key for key, _ in rows])])
+
+    def keep_logs(self, task: str, attempt: int, logs: str) -> None:
+        """Keep what an attempt had printed that somebody else has ended: who did cannot know it."""
+        if logs and self.store.get(Space.LEDGER, [end_key(task, attempt)]):
+            self.store.commit([Group(Space.LEDGER, {logs_key(task, attempt): logs.encode()})])
+
+    def logs(self, tasks: Iterable[str]) -> str:
+        """Return what the last attempts of tasks have printed, those that are over, one behind the other."""
+        tasks = list(tasks)
+        states = self.states(tasks)
+        found = [(task, state) for task in tasks if isinstance(state := states[task], TaskState)]
+        ended = {logs_key(task, state.attempt): state.end for task, state in found if state.end is not None}
+        silent = [key for key, end in ended.items() if not end.logs]
+        kept = self.store.get(Space.LEDGER, silent) if silent else {}
+        return "".join(end.logs or kept.get(key, b"").decode() for key, end in ended.items())
 
     def remove_requests(self, tasks: Iterable[str]) -> None:
         """Delete the requests of tasks that have ended."""

@@ -6,7 +6,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["born", "is_gone", "machine_id", "process_state"]
+__all__ = ["born", "is_gone", "is_there", "machine_id", "process_state"]
 
 
 @lru_cache(maxsize=1)
@@ -42,6 +42,13 @@ def process_state(pid: int) -> str:
 
 def is_gone(machine: str, pid: int, birth: str) -> bool:
     """Tell for certain that a process has ended; False also where that cannot be known from here."""
-    if not machine or machine != machine_id() or not birth:
-        return False
-    return born(pid) != birth or process_state(pid) == "Z"
+    return _can_tell(machine, birth) and (born(pid) != birth or process_state(pid) == "Z")
+
+
+def is_there(machine: str, pid: int, birth: str) -> bool:
+    """Tell for certain that a process runs, and was not stopped; False also where that cannot be known from here."""
+    return _can_tell(machine, birth) and born(pid) == birth and process_state(pid) not in ("Z", "T", "t", "")
+
+
+def _can_tell(machine: str, birth: str) -> bool:
+    return bool(machine and birth) and machine == machine_id()

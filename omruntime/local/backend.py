@@ -20,7 +20,7 @@ class LocalBackend(Backend):
 
     name = "local"
     schemes = ("local",)
-    capabilities = frozenset({Capability.CANCEL_RUNNING, Capability.TIME_LIMIT})
+    capabilities = frozenset({Capability.CANCEL_RUNNING, Capability.TIME_LIMIT, Capability.NESTED_WAIT})
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -47,8 +47,17 @@ class LocalBackend(Backend):
             raise TypeError(f"local:// takes no {', '.join(sorted(options))}; it takes workers=, env= and auth=")
         if url.partition("://")[2].strip("/"):
             raise ValueError(f"{url!r}: local:// has no address, its workers are on this machine; say 'local://'")
-        slots = workers or {"default": os.cpu_count() or 1}
-        return cls(Host("local", slots, auth, address="local://", tied=True, env=env, capabilities=cls.capabilities))
+        host = Host(
+            "local",
+            workers or {"default": os.cpu_count() or 1},
+            auth,
+            address="local://",
+            tied=True,
+            env=env,
+            capabilities=cls.capabilities,
+            implied=frozenset({"local"}),
+        )
+        return cls(host)
 
     def submit(self, call: Call) -> Future[bytes]:
         """Run a call in the next free runner of its labels."""
@@ -69,6 +78,10 @@ class LocalBackend(Backend):
     def workers(self) -> list[WorkerInfo]:
         """List the workers."""
         return self._host.workers()
+
+    def scale(self, workers: Mapping[str, int]) -> None:
+        """Have as many workers of each label set as it says; raises as `Backend.scale` does."""
+        self._host.scale(workers)
 
     def cancel(self, id: str) -> bool:
         """Stop a task that was cancelled."""

@@ -211,9 +211,19 @@ class Attempts:
             if delivery is None or delivery.task != task:
                 return False
             slot.delivery, slot.accepting = None, False
+        self._keep_logs(slot, delivery)
         slot.condemn()
         self.read_ledger(delivery)
         return True
+
+    def _keep_logs(self, slot: Slot, delivery: Delivery) -> None:
+        """Keep what a task has printed that somebody else has ended, who cannot know it."""
+        logs = slot.process.output.take() if slot.process is not None else ""
+        try:
+            delivery.site.ledger.keep_logs(delivery.task, delivery.attempt, logs)
+        except StoreUnavailable:
+            # The end of the task matters more.
+            return
 
     def watch(self, slot: Slot, now: float, period: float) -> None:
         """Give up a runner that has been stopped (state T) for a whole lease period."""
@@ -258,8 +268,10 @@ class Attempts:
         for delivery in self._dispatcher.open_deliveries():
             self._revoke(delivery, ABANDONED)
         for slot in slots:
-            if self._take(slot) is not None:
+            taken = self._take(slot)
+            if taken is not None:
                 slot.condemn(grace=0.0)
+                self._keep_logs(slot, taken)
         for delivery in self._dispatcher.open_deliveries():
             self.read_ledger(delivery)
 

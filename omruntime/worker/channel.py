@@ -16,6 +16,8 @@ __all__ = ["Channel", "Message"]
 
 _COUNT = struct.Struct("<I")
 _CHUNK = 1 << 16
+_TURN = 0.05
+"""Seconds that a message which may be dropped waits for its turn."""
 _packer = msgspec.msgpack.Encoder()
 
 
@@ -23,8 +25,9 @@ class Message(msgspec.Struct, array_like=True, frozen=True):
     """What a message says."""
 
     kind: str
-    """``config``, ``task``, ``stop``, ``reply`` from the host; to it ``ready``, ``outcome``, ``kept``, ``submit``,
-    ``ask``."""
+    """``config``, ``task``, ``stop``, ``reply``, ``told``, ``refused`` from the host; ``ready``, ``outcome``,
+    ``kept``, ``submit``, ``cancel``, ``ask``, ``wait``, ``resume`` to it.
+    """
     data: dict[str, Any]
 
 
@@ -45,16 +48,29 @@ class Channel:
         Raises:
             OSError: the other end is gone.
         """
-        frames = [_packer.encode(Message(kind, data)), *buffers]
-        sizes = [memoryview(frame).nbytes for frame in frames]
-        head = struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes)
+        size, frames = _framed(kind, data, buffers)
         with self._sending:
-            if sum(sizes) < _CHUNK:
-                self._socket.sendall(b"".join((head, *frames)))
+            if size < _CHUNK:
+                self._socket.sendall(b"".join(frames))
             else:
-                self._socket.sendall(head)
                 for frame in frames:
                     self._socket.sendall(frame)
+
+    def try_send(self, kind: str, data: dict[str, Any], buffers: Sequence[Buffer] = ()) -> bool:
+        """Send a message if it is small and the other end keeps up with reading; False when it was not sent."""
+        size, frames = _framed(kind, data, buffers)
+        if size >= _CHUNK or not self._sending.acquire(timeout=_TURN):
+            return False
+        try:
+            message = b"".join(frames)
+            sent = self._socket.send(message, socket.MSG_DONTWAIT)
+            if sent < len(message):
+                self._socket.sendall(message[sent:])
+        except OSError:
+            return False
+        finally:
+            self._sending.release()
+        return True
 
     def receive(self) -> tuple[Message, list[memoryview]] | None:
         """Wait for a message; None when the other end is gone."""
@@ -120,3 +136,10 @@ class Channel:
     def close(self) -> None:
         """Close this end."""
         self._socket.close()
+
+
+def _framed(kind: str, data: dict[str, Any], buffers: Sequence[Buffer]) -> tuple[int, list[Buffer]]:
+    """Return the size of a message and what to send one after the other."""
+    frames = [_packer.encode(Message(kind, data)), *buffers]
+    sizes = [memoryview(frame).nbytes for frame in frames]
+    return sum(sizes), [struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes), *frames]

@@ -3,22 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import ExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from omruntime.abc import Capability, WorkerInfo
 from omruntime.auth import Auth
 from omruntime.store import Effect, ObjectStore, discard_group
 from omruntime.wire import CallHeader
 from omruntime.worker.sites import Site
 
-__all__ = ["CURRENT", "Action", "TaskContext", "TaskOmega"]
+__all__ = ["CURRENT", "Action", "TaskContext", "TaskHandle", "TaskOmega", "TaskRuntime"]
+
+
+class TaskHandle(Protocol):
+    """What an action uses of the handle of a task that it has submitted."""
+
+    def future(self) -> Future[Any]:
+        """Return a future of the value; while it is open this task waits."""
+
+    def cancel(self) -> bool:
+        """Cancel the task."""
+
+
+class TaskRuntime(Protocol):
+    """What actions use of the runtime that the client's package provides."""
+
+    def require(self, label: str) -> TaskRuntime:
+        """Return a runtime whose tasks run on workers of these labels."""
+
+    def can(self, capability: Capability) -> bool:
+        """Tell whether the engine has a capability."""
+
+    def workers(self) -> list[WorkerInfo]:
+        """List the live workers."""
+
+    def act(self, action: str, request: dict[str, Any], name: str = "") -> TaskHandle:
+        """Have a worker carry out an action of the kind ``runtime``."""
 
 
 class TaskOmega(Protocol):
     """What the worker uses of the Omega that the client's package provides."""
+
+    @property
+    def runtime(self) -> TaskRuntime:
+        """The runtime that the task's host provides."""
 
     @property
     def datasets(self) -> ObjectStore:

@@ -30,6 +30,8 @@ class Delivery:
     payload: tuple[Buffer, ...]
     site: Site
     future: Future[bytes]
+    implied: frozenset[str] = frozenset()
+    """Labels that every slot of this host has, beside its own."""
     labels: frozenset[str] = field(init=False)
     attempt: int = 1
     """The attempt that runs here, or before a claim the lowest that can be open."""
@@ -41,9 +43,11 @@ class Delivery:
     """What this attempt has stored that counts with whatever final end it comes to."""
     results: str = ""
     """Name of the executed copy of this attempt, where it is a notebook's."""
+    queued: bool = False
+    """It waits for a slot of its labels."""
 
     def __post_init__(self) -> None:
-        self.labels = label_set(self.header.label)
+        self.labels = label_set(self.header.label) - self.implied
 
     @property
     def task(self) -> str:
@@ -80,11 +84,13 @@ class WorkQueue:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._numbers = itertools.count()
+        self._before_all = itertools.count(-1, -1)
         self._waiting: dict[frozenset[str], deque[tuple[int, Delivery]]] = {}
 
     def put(self, delivery: Delivery) -> None:
         """Add a delivery behind the others of its labels."""
         with self._lock:
+            delivery.queued = True
             self._waiting.setdefault(delivery.labels, deque()).append((next(self._numbers), delivery))
 
     def pop(self, labels: frozenset[str]) -> Delivery | None:
@@ -95,7 +101,30 @@ class WorkQueue:
             fitting = [queue for wanted, queue in self._waiting.items() if queue and wanted <= labels]
             if not fitting:
                 return None
-            return min(fitting, key=lambda queue: queue[0][0]).popleft()[1]
+            delivery = min(fitting, key=lambda queue: queue[0][0]).popleft()[1]
+            delivery.queued = False
+            return delivery
+
+    def promote(self, delivery: Delivery) -> None:
+        """Put a queued delivery before all others: another task waits for it.
+
+        The last one to be waited for comes first. So a tree of tasks is worked on depth first, and no more of them
+        wait at a time than it is deep, for each slot.
+        """
+        if not delivery.queued:
+            return
+        with self._lock:
+            queue = self._waiting[delivery.labels]
+            for entry in queue:
+                if entry[1] is delivery:
+                    queue.remove(entry)
+                    queue.appendleft((next(self._before_all), delivery))
+                    return
+
+    def count(self, labels: frozenset[str]) -> int:
+        """Return how many deliveries wait that a runner of these labels may run."""
+        with self._lock:
+            return sum(len(queue) for wanted, queue in self._waiting.items() if wanted <= labels)
 
     def remove(self, task: str) -> Delivery | None:
         """Take out the delivery of a task."""
@@ -104,6 +133,7 @@ class WorkQueue:
                 for entry in queue:
                     if entry[1].task == task:
                         queue.remove(entry)
+                        entry[1].queued = False
                         return entry[1]
         return None
 

@@ -19,6 +19,7 @@ from omruntime.worker.slot import Slot
 
 if TYPE_CHECKING:
     from omruntime.worker.attempts import Attempts
+    from omruntime.worker.crew import Crew
 
 __all__ = ["Dispatcher"]
 
@@ -34,10 +35,11 @@ class Dispatcher:
         host: id of the host, which claims are made for.
         sites: the stores that calls name.
         keeper: calls back what has to wait.
+        implied: labels that every slot has.
     """
 
-    def __init__(self, host: str, sites: Sites, keeper: Keeper) -> None:
-        self._host, self._sites, self._keeper = host, sites, keeper
+    def __init__(self, host: str, sites: Sites, keeper: Keeper, implied: frozenset[str] = frozenset()) -> None:
+        self._host, self._sites, self._keeper, self._implied = host, sites, keeper, implied
         self._lock = threading.Lock()
         self._settled = threading.Condition(self._lock)
         self._queue = WorkQueue()
@@ -50,6 +52,7 @@ class Dispatcher:
         self.attempts: Attempts
         self.follow: Callable[[Delivery, End, bool], bool] = lambda delivery, end, again: True
         """Does what follows from a terminal end, and tells whether it is done; the flag: somebody may have before."""
+        self.crew: Crew
 
     # -- in ------------------------------------------------------------------------------------------------------
 
@@ -61,7 +64,7 @@ class Dispatcher:
             StoreUnavailable: the store that it names cannot be opened, or is another one.
         """
         site = self._sites.get(header.store_id, header.store_url)
-        delivery = Delivery(header, tuple(payload), site, Future())
+        delivery = Delivery(header, tuple(payload), site, Future(), self._implied)
         with self._lock:
             if self.closed:
                 raise RuntimeClosed("this host is closed and takes no more calls")
@@ -82,12 +85,13 @@ class Dispatcher:
             slot = self._take_idle(delivery.labels)
             if slot is None and request is None:
                 self._queue.put(delivery)
-                return
-        if slot is None and request is not None:
+        if slot is not None:
+            self._begin_or_release(slot, delivery, request)
+        elif request is not None:
             delivery.site.store.commit([request])
             self.dispatch(delivery)
-        elif slot is not None:
-            self._begin_or_release(slot, delivery, request)
+        else:
+            self.crew.even_out()
 
     def _take_idle(self, labels: frozenset[str]) -> Slot | None:
         """Reserve an idle slot of these labels; the lock is held."""
@@ -152,8 +156,8 @@ class Dispatcher:
             self._keeper.at(delivery.deadline, lambda: self.attempts.time_out(slot, delivery))
 
     def release(self, slot: Slot) -> None:
-        """Give a slot its next delivery, or make it idle."""
-        while True:
+        """Give a slot its next delivery, or make it idle, or let it rest where others do its work."""
+        while self.crew.takes_more(slot):
             with self._lock:
                 delivery = self._queue.pop(slot.labels)
                 if delivery is None:
@@ -164,8 +168,20 @@ class Dispatcher:
                 return
 
     def next_for(self, slot: Slot) -> Delivery | None:
-        """Take the oldest queued delivery that a busy slot may run next."""
-        return self._queue.pop(slot.labels)
+        """Take the oldest queued delivery that a busy slot may run next, where nothing speaks against another."""
+        return self._queue.pop(slot.labels) if self.crew.is_plain else None
+
+    def queued_for(self, labels: frozenset[str]) -> int:
+        """Return how many deliveries wait for a slot of these labels."""
+        return self._queue.count(labels)
+
+    def expedite(self, task: str) -> list[Future[bytes]]:
+        """Have a task begin before others, and return the futures of its deliveries here."""
+        with self._lock:
+            deliveries = list(self._open.get(task, ()))
+        for delivery in deliveries:
+            self._queue.promote(delivery)
+        return [delivery.future for delivery in deliveries]
 
     def later(self, delay: float, delivery: Delivery) -> None:
         """Dispatch a delivery after ``delay`` seconds, unless it has been settled by then."""
@@ -175,11 +191,13 @@ class Dispatcher:
         if not delivery.future.done():
             self.dispatch(delivery)
 
-    def withdraw_idle(self, slot: Slot) -> None:
-        """Give an idle slot no more deliveries: its runner has died."""
+    def withdraw_idle(self, slot: Slot) -> bool:
+        """Give an idle slot no more deliveries; False when it is not idle."""
         with self._lock:
-            if slot in self._idle:
-                self._idle.remove(slot)
+            if slot not in self._idle:
+                return False
+            self._idle.remove(slot)
+            return True
 
     # -- out -----------------------------------------------------------------------------------------------------
 

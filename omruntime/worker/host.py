@@ -5,10 +5,11 @@ The process that an engine starts makes one `Host` and hands it payloads. User c
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
 import socket
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -21,7 +22,7 @@ from omruntime.wire import CallHeader, open_call, peek_call
 from omruntime.worker.attempts import ABANDONED, Attempts
 from omruntime.worker.canvases import Canvases
 from omruntime.worker.channel import Message
-from omruntime.worker.delivery import label_set
+from omruntime.worker.crew import Crew
 from omruntime.worker.dispatch import Dispatcher
 from omruntime.worker.keeper import Keeper
 from omruntime.worker.output import OutputPump
@@ -30,10 +31,9 @@ from omruntime.worker.scratch import make_scratch, remove_scratch
 from omruntime.worker.sites import Sites
 from omruntime.worker.slot import Slot
 from omruntime.worker.stewarding import Caretaker
+from omruntime.worker.waits import Waits, spares_limit
 
 __all__ = ["Host"]
-
-_START_LIMIT = 60.0
 
 
 class Host:
@@ -48,6 +48,7 @@ class Host:
         env: environment variables for the runners.
         capabilities: what tasks may rely on when they submit tasks.
         forward: sends on a call that a task has submitted; the default keeps it in this host.
+        implied: labels that every worker has, beside those that are shown.
 
     Raises:
         BackendUnavailable: a runner cannot be started.
@@ -64,47 +65,56 @@ class Host:
         env: Mapping[str, str] | None = None,
         capabilities: frozenset[Capability] = frozenset(),
         forward: Callable[[Call], object] | None = None,
+        implied: frozenset[str] = frozenset(),
     ) -> None:
         self.id = f"h-{new_id()}"
         self.auth = auth
         self._engine, self._env, self._forward = engine, dict(env or {}), forward
         self._address, self._tied, self._capabilities = address, tied, capabilities
         self._period = lease_period()
+        spares = spares_limit()
         self._owner = os.getpid()
         self._ended = threading.Event()
         self._scratch = make_scratch()
         self.sites = Sites(host=self.id, period=self._period)
         self._pump = OutputPump(self.id)
         self._keeper = Keeper(f"{self.id}-keeper", min(self._period / 3, 1.0), self._tick)
-        self._dispatcher = Dispatcher(self.id, self.sites, self._keeper)
+        self._dispatcher = Dispatcher(self.id, self.sites, self._keeper, implied)
         self._attempts = self._dispatcher.attempts = Attempts(self._dispatcher, auth)
         self._canvases = Canvases(auth, self._send, tied=tied)
         self._dispatcher.follow = self._canvases.follow
+        self._crew = self._dispatcher.crew = Crew(self._make_slot, self._dispatcher)
+        self._waits = Waits(self._dispatcher, self._crew, spares)
+        self._slot_numbers = itertools.count(1)
         self._caretakers: dict[int, Caretaker] = {}
         self._stewarding = Keeper(f"{self.id}-steward", max(self._period, 1.0), self._look_after)
-        self.slots = self._make_slots(workers)
-        self._start()
-
-    def _make_slots(self, workers: Mapping[str, int]) -> list[Slot]:
-        prefix = f"{self._engine}@{socket.gethostname()}-{self._owner}-{self.id[-4:]}"
-        labels = [label_set(label) for label, count in workers.items() for _ in range(count)]
-        return [
-            Slot(f"{prefix}-{number}", wanted, self._spawn, self._on_message, self._on_death)
-            for number, wanted in enumerate(labels, 1)
-        ]
-
-    def _start(self) -> None:
         self._keeper.start()
         self._stewarding.start()
-        for slot in self.slots:
-            slot.start()
-        deadline = time.monotonic() + _START_LIMIT
-        for slot in self.slots:
-            slot.began.wait(max(0.0, deadline - time.monotonic()))
-            if slot.failure is not None or not slot.began.is_set():
-                failure = slot.failure or TimeoutError(f"not ready after {_START_LIMIT:.0f} s")
-                self.close(wait=False)
-                raise BackendUnavailable(f"the runner {slot.name} cannot be started: {failure}") from failure
+        try:
+            self._crew.scale(workers)
+        except BackendUnavailable:
+            self.close(wait=False)
+            raise
+
+    def _make_slot(self, labels: frozenset[str], spare: bool) -> Slot:
+        name = f"{self._engine}@{socket.gethostname()}-{self._owner}-{self.id[-4:]}-{next(self._slot_numbers)}"
+        return Slot(name, labels, self._spawn, self._on_message, self._on_death, spare=spare)
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """All slots, with those that stand in for waiting tasks and those that finish their last one."""
+        return self._crew.slots
+
+    def scale(self, workers: Mapping[str, int]) -> None:
+        """Have as many slots of each label set as it says; other label sets stay as they are.
+
+        Returns when the new ones are ready. A slot that is not needed any more finishes its task first.
+
+        Raises:
+            BackendUnavailable: a runner cannot be started; no slot was added.
+            RuntimeClosed: the host is closed.
+        """
+        self._crew.scale(workers)
 
     # -- work ----------------------------------------------------------------------------------------------------
 
@@ -186,6 +196,7 @@ class Host:
 
     def _on_message(self, slot: Slot, message: Message, buffers: list[memoryview]) -> None:
         if message.kind == "outcome":
+            self._waits.forget(slot)
             self._attempts.finish(slot, message.data, bytes(buffers[0]))
         elif message.kind == "ready":
             slot.began.set()
@@ -198,9 +209,19 @@ class Host:
             self._submit_for_task(message.data, buffers)
         elif message.kind == "ask":
             self._answer(slot, message.data)
+        elif message.kind == "cancel":
+            self.cancel(message.data["task"])
+        elif message.kind == "wait":
+            self._waits.begin(slot, message.data["task"])
+        elif message.kind == "resume":
+            self._waits.end(slot, message.data["task"])
 
     def _submit_for_task(self, data: dict[str, Any], buffers: list[memoryview]) -> None:
-        self._send(Call(data["id"], data["name"], data["label"], tuple(buffers)))
+        try:
+            self._send(Call(data["id"], data["name"], data["label"], tuple(buffers)))
+        except RuntimeClosed:
+            # The task that submits it is about to be ended as well, and the request tells that it never ran.
+            return
 
     def _answer(self, slot: Slot, data: dict[str, Any]) -> None:
         rows = [[each.name, list(each.labels), each.host, each.pid, each.slots] for each in self.workers()]
@@ -211,18 +232,18 @@ class Host:
         self._dispatcher.withdraw_idle(slot)
         if slot.process is not None:
             self._pump.remove(slot.process.output)
+        self._waits.forget(slot)
+        self._crew.has_lost_its_runner(slot)
         if not slot.began.is_set():
             raise BackendUnavailable(f"it {exit} before it was ready:\n{logs.strip()}")
         self._attempts.runner_died(slot, exit, logs)
+        if slot.closing:
+            shutil.rmtree(self._scratch / slot.name, ignore_errors=True)
 
     def workers(self) -> list[WorkerInfo]:
-        """List the workers of this host, one for each slot."""
+        """List the workers of this host, one for each slot that it is meant to have."""
         host = socket.gethostname()
-        return [
-            WorkerInfo(slot.name, tuple(sorted(slot.labels)), host, slot.pid, 1)
-            for slot in self.slots
-            if slot.failure is None and not slot.closing
-        ]
+        return [WorkerInfo(slot.name, tuple(sorted(slot.labels)), host, slot.pid, 1) for slot in self._crew.regular()]
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -234,8 +255,9 @@ class Host:
                 except StoreUnavailable:
                     # Observers do not count the time in which they cannot read it.
                     continue
+        for failure in self._crew.check(now):
+            self._waits.give_up(f"no worker can be started to stand in for it: {failure}")
         for slot in self.slots:
-            slot.check(now)
             self._attempts.watch(slot, now, self._period)
         self._attempts.look_for_foreign_ends(self.slots)
         self._dispatcher.clear_spent()
@@ -285,10 +307,7 @@ class Host:
             self._canvases.revoke(self._dispatcher.open_deliveries(), ABANDONED)
             self._attempts.revoke_all(self.slots)
         self._dispatcher.clear_spent()
-        for slot in self.slots:
-            slot.stop()
-        for slot in self.slots:
-            slot.join(2.0 if wait else 0.2)
+        self._crew.close(2.0 if wait else 0.2)
         self._stewarding.stop()
         self._keeper.stop()
         self._pump.close()

@@ -50,6 +50,8 @@ class Exit:
     def __str__(self) -> str:
         if self.signal is None:
             return f"exited with code {self.exitcode}"
+        if self.signal == signal.SIGKILL:
+            return "was killed by SIGKILL (as the kernel does where memory runs out)"
         try:
             return f"was killed by {signal.Signals(self.signal).name}"
         except ValueError:
@@ -112,6 +114,10 @@ class RunnerProcess:
             self._channel.send(kind, data, buffers)
         except OSError:
             return
+
+    def tell(self, kind: str, data: dict[str, Any], buffers: tuple[Buffer, ...] = ()) -> bool:
+        """Send a message that the runner can do without, unless that would mean to wait for it."""
+        return self._channel.try_send(kind, data, buffers)
 
     def receive(self) -> tuple[Message, list[memoryview]] | None:
         """Wait for a message of the runner; None when it is gone."""

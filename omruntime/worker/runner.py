@@ -86,7 +86,7 @@ class Runner:
     def run(self) -> None:
         """Take tasks until there are no more."""
         self._channel.send("ready", {})
-        while (received := self._channel.receive()) is not None:
+        while (received := self._link.receive()) is not None:
             message, buffers = received
             if message.kind == "stop":
                 break

@@ -28,6 +28,7 @@ class Slot:
         spawn: starts a runner for it.
         on_message: called in the slot's thread with each message of the runner.
         on_death: called in the slot's thread when the runner has died, before the next one is started.
+        spare: it stands in for others.
     """
 
     def __init__(
@@ -37,6 +38,8 @@ class Slot:
         spawn: Callable[[Slot], RunnerProcess],
         on_message: Callable[[Slot, Message, list[memoryview]], None],
         on_death: Callable[[Slot, Exit, str], None],
+        *,
+        spare: bool = False,
     ) -> None:
         self.name = name
         self.labels = labels
@@ -45,6 +48,14 @@ class Slot:
         self.accepting = False
         """The runner is ready and has not been told to end; tasks begin in no other."""
         self.closing = False
+        self.spare = spare
+        """It stands in for slots whose tasks wait for other tasks, and is not one of the host's workers."""
+        self.waits: set[str] = set()
+        """Tasks that its task waits for, and that have not ended."""
+        self.rests_since: float | None = None
+        """Monotonic time since when it is not needed, and takes no tasks."""
+        self.leaving = False
+        """It ends as soon as it has nothing to do."""
         self.kill_at: float | None = None
         self.stopped_since: float | None = None
         self.began = threading.Event()
@@ -62,6 +73,8 @@ class Slot:
         try:
             while not self.closing:
                 with self.lock:
+                    if self.closing:
+                        return
                     process = self.process = self._spawn(self)
                     self.kill_at = self.stopped_since = None
                 while (received := process.receive()) is not None:
@@ -80,6 +93,16 @@ class Slot:
                 _log.exception("the worker %s is out of order", self.name)
         finally:
             self.began.set()
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it takes tasks, or is busy with one that does not wait."""
+        return self.rests_since is None and not self.waits
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its thread has ended."""
+        return not self._thread.is_alive()
 
     @property
     def pid(self) -> int:
@@ -108,9 +131,15 @@ class Slot:
 
     def stop(self) -> None:
         """Ask an idle runner to end, and start no other."""
-        self.closing = True
+        with self.lock:
+            self.closing = True
         if self.process is not None:
             self.process.send("stop", {})
+
+    def dismiss(self, patience: float) -> None:
+        """As `stop`, and `check` kills the runner when it has not ended within ``patience`` seconds."""
+        self.stop()
+        self.kill_at = time.monotonic() + patience
 
     def join(self, timeout: float) -> None:
         """Wait for the runner to end, kill it when it does not, and end the thread."""

@@ -29,7 +29,7 @@ def test_workers_are_listed(store: str) -> None:
 
 def test_engines_are_listed_with_what_they_can_do() -> None:
     row = next(each for each in omruntime("backends", "--json").json if each["name"] == "local")
-    assert row["capabilities"] == ["CANCEL_RUNNING", "TIME_LIMIT"]
+    assert row["capabilities"] == ["CANCEL_RUNNING", "NESTED_WAIT", "TIME_LIMIT"]
     assert row["schemes"] == ["local"]
     assert row["error"] == ""
     assert "CANCEL_RUNNING" in omruntime("backends").out

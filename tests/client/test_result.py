@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from omruntime import AsyncResult, Omega, OmegaRuntimeLocal
+from omruntime import AsyncResult, Omega, OmegaRuntime, OmegaRuntimeLocal
+from omruntime.abc import Capability
 from omruntime.errors import (
     ResultExpired,
     ResultTimeout,
@@ -25,6 +26,7 @@ from omruntime.errors import (
     UnsupportedCapability,
 )
 from omruntime.ledger import Request, new_id
+from omruntime.local.backend import LocalBackend
 from tests.ledger.made import claim, end
 from tests.worker.conftest import deploy
 from tests.worker.gates import Gate, eventually, run, value
@@ -200,8 +202,17 @@ def test_who_waits_while_the_omega_is_closed_is_told(om: Omega, store_url: str) 
         assert isinstance(waiting.exception(60), RuntimeClosed)
 
 
-def test_a_handle_in_a_task_may_look_and_not_wait(om: Omega, gate: Gate) -> None:
+class BackendWithoutWaiting(LocalBackend):
+    capabilities = LocalBackend.capabilities - {Capability.NESTED_WAIT}
+
+
+class RuntimeWithoutWaiting(OmegaRuntime):
+    backend = BackendWithoutWaiting
+
+
+def test_where_an_engine_cannot_have_tasks_wait_they_may_look(om: Omega, gate: Gate) -> None:
     """The engine has no spare worker for a task that waits, and would stand still."""
+    om.runtime = RuntimeWithoutWaiting(workers=1)
     done = run(om, "echo", "done")
     assert value(done) == "done"
     with Omega(om.store.url, OmegaRuntimeLocal(workers=1)) as other:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -135,6 +136,24 @@ def test_a_process_of_this_machine_that_was_killed_is_gone_at_once(
     assert watch.gone(HOST)
     child.wait()
     assert watch.gone(HOST)
+
+
+def test_a_process_of_this_machine_that_lives_is_not_gone_though_it_writes_nothing(
+    store: Store, child: subprocess.Popen[bytes]
+) -> None:
+    """The store may be locked for writing, or the process be busy in C code that holds the interpreter's lock."""
+    clock = Clock()
+    watch = LeaseWatch(store, clock)
+    record = encode(Lease(period=PERIOD, machine=machine_id(), pid=child.pid, born=born(child.pid)))
+    store.commit([Group(Space.LEDGER, {lease_key(HOST, 1): record})])
+    assert not seen_gone(watch, clock, 10 * PERIOD)
+    child.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+    assert not seen_gone(watch, clock, PERIOD), "one that was stopped gets its period like any other"
+    assert seen_gone(watch, clock, 1)
+    child.send_signal(signal.SIGCONT)
+    os.waitid(os.P_PID, child.pid, os.WCONTINUED)
+    assert not seen_gone(watch, clock, 10 * PERIOD)
 
 
 def test_a_process_that_has_the_pid_of_a_dead_one_is_not_mistaken_for_it() -> None:

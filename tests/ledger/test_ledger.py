@@ -163,12 +163,28 @@ def test_a_task_that_was_never_issued_cannot_be_forgotten(ledger: Ledger) -> Non
         ledger.forget("never-issued")
 
 
+def test_what_was_printed_is_kept_also_where_somebody_else_ended_the_task(ledger: Ledger) -> None:
+    for task, attempts, logs in (("b", 2, "by the end"), ("a", 1, ""), ("c", 1, "")):
+        submitted(ledger, task)
+        for attempt in range(1, attempts + 1):
+            ledger.claim(task, claim(f"h-{attempt}"))
+            final = attempt == attempts
+            ledger.end(task, attempt, end("REVOKED" if final else RETRY, logs=logs if final else "of the first"))
+    ledger.keep_logs("a", 1, "by the host; ")
+    ledger.keep_logs("c", 1, "")
+    submitted(ledger, "open")
+    assert ledger.logs(["open", "a", "c", "b", "never"]) == "by the host; by the end"
+    assert keys(ledger.store, "logs:") == ["logs:a:1"]
+
+
 def test_a_forgotten_task_leaves_its_tombstone_and_nothing_else(ledger: Ledger) -> None:
     task = submitted(ledger)
     for attempt in range(1, 12):
         ledger.claim(task, claim(f"h-{attempt}"))
         ledger.end(task, attempt, end(RETRY if attempt < 11 else "SUCCESS"))
+        ledger.keep_logs(task, attempt, "printed")
     ledger.forget(task)
+    ledger.keep_logs(task, 11, "printed, and told too late")
     assert keys(ledger.store) == ["claim:t:1"]
 
 

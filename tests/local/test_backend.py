@@ -20,7 +20,7 @@ def test_it_is_found_by_its_entry_point_like_any_other() -> None:
     found = load_backend_class("local")
     assert found is LocalBackend
     assert issubclass(found, Backend)
-    assert found.capabilities == {Capability.CANCEL_RUNNING, Capability.TIME_LIMIT}
+    assert found.capabilities == {Capability.CANCEL_RUNNING, Capability.TIME_LIMIT, Capability.NESTED_WAIT}
 
 
 @pytest.mark.parametrize("url", ["local://host", "local://host:1", "local:///path"])

@@ -112,6 +112,22 @@ def test_the_end_of_the_stream_anywhere_is_the_end_and_no_message(sent: bytes) -
     channel.close()
 
 
+def test_a_message_that_may_be_dropped_never_waits(ends: tuple[Channel, Channel]) -> None:
+    sent = 0
+    while ends[0].try_send("told", {"number": sent}, [bytes(10_000)]):
+        sent += 1
+    assert sent > 3
+    assert not ends[0].try_send("told", {}, [bytes(MEGABYTE)]), "what is large would have to be waited for"
+    for number in range(sent):
+        received = ends[1].receive()
+        assert received is not None
+        assert received[0].data == {"number": number}
+        assert bytes(received[1][0]) == bytes(10_000)
+    assert ends[0].try_send("told", {})
+    ends[1].close()
+    assert not ends[0].try_send("told", {})
+
+
 def test_shutting_down_wakes_up_who_waits(ends: tuple[Channel, Channel]) -> None:
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(ends[0].receive)

@@ -145,7 +145,7 @@ def test_a_runner_whose_host_is_gone_before_it_starts_ends_by_itself() -> None:
     [
         (0, "exited with code 0", None, 0),
         (3, "exited with code 3", None, 3),
-        (-9, "was killed by SIGKILL", 9, None),
+        (-9, "was killed by SIGKILL (as the kernel does where memory runs out)", 9, None),
         (-11, "was killed by SIGSEGV", 11, None),
         (-40, "was killed by signal 40", 40, None),
     ],

@@ -64,6 +64,20 @@ def test_a_task_is_taken_out_wherever_it_waits() -> None:
     assert drained(queue) == ["0", "1", "2", "4", "5"]
 
 
+def test_what_is_waited_for_comes_first_and_the_last_of_them_before_the_others() -> None:
+    queue, made = WorkQueue(), [delivery(str(number), LABELS[number % 2]) for number in range(6)]
+    for each in made:
+        queue.put(each)
+    assert queue.count(frozenset({"default"})) == 3
+    assert queue.count(frozenset({"default", "gpu"})) == 6
+    queue.promote(made[3])
+    queue.promote(made[4])
+    assert queue.pop(frozenset({"gpu"})) is made[3]
+    assert drained(queue) == ["4", "0", "1", "2", "5"]
+    queue.promote(made[0])
+    assert drained(queue) == []
+
+
 def test_no_label_is_the_default_one_and_spelling_does_not_matter() -> None:
     assert label_set("") == label_set(" , ") == {"default"}
     assert label_set(" gpu ,big,") == label_set("big,gpu")

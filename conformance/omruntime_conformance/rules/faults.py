@@ -14,6 +14,28 @@ from omruntime_conformance.tasks import held, note, pass_gate, suicidal
 
 
 @virtualobj
+def _dies(data: str = "", log: str = "") -> None:
+    """Print something, then end the process, or have all memory used up, in one of the ways there are."""
+    import ctypes
+    import resource
+    import signal
+
+    note(log, "start", data)
+    print(*(f"line {number}" for number in range(100)), "last words", sep="\n")  # noqa: T201
+    if data == "exits":
+        os._exit(7)
+    elif data == "is killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif data == "reads where nothing is":
+        ctypes.string_at(0)
+    elif data == "aborts":
+        os.abort()
+    elif data == "wants too much memory":
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 33, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        bytearray(1 << 40)
+
+
+@virtualobj
 def _who(data: Any = None, log: str = "", gate: str = "") -> int:
     """Note start and end, and return the process that has got to the end."""
     note(log, "start", "who")
@@ -87,6 +109,55 @@ def delivered_twice_completes_once(ctx: Context) -> None:
     assert handle.status == "SUCCESS"
 
 
+_WORKS = """
+om = Omega()
+script = om.runtime.script("held")
+handles = [script.run(number, log=argv[0], name=str(number), gate=argv[1]) for number in range(6)]
+answer([handle.id for handle in handles])
+try:
+    import os, time
+    while not os.path.exists(argv[2]):
+        time.sleep(0.01)
+    late = script.run("late", log=argv[0], name="late")
+    answer(late.id)
+except errors.StoreUnavailable:
+    answer(None)
+answer([handle.get(timeout=60)["result"] for handle in handles])
+om.close()
+"""
+_LOOKS = """
+om = Omega()
+while True:
+    answer([om.runtime.result(id).status for id in argv])
+"""
+
+
+@rule("FLT-007")
+def the_store_goes_and_comes_back(ctx: Context) -> None:
+    """The store unreachable for a while: tasks wait or fail clearly, none vanishes."""
+    gate, gone = ctx.gate("gate"), ctx.gate("gone")
+    ctx.deploy(held)
+    lease = {"OMRUNTIME_LEASE": "1"}
+    worker = ctx.subprocess(_WORKS, ctx.log, gate, gone, runtime=ctx.private_url, **lease)
+    ids = worker.answer(1)
+    ctx.log.wait("start")
+    observer = ctx.subprocess(_LOOKS, *ids, runtime=ctx.private_url, **lease)
+    observer.answer(1)
+    with ctx.locked_store():
+        gate.open()
+        gone.open()
+        # Several times as long as a host may be silent: whoever looks on must not take it for dead.
+        ctx.wait.let_pass(3.0)
+    late = worker.answer(2)
+    assert worker.answer(3) == [*range(6)]
+    worker.exit()
+    if late is not None:
+        assert ctx.value(ctx.om.runtime.result(late)) == "late"
+    assert [ctx.om.runtime.result(id).status for id in ids] == ["SUCCESS"] * 6
+    assert sorted(entry.name for entry in ctx.log.starts() if entry.name != "late") == [str(n) for n in range(6)]
+    assert len(ctx.log.starts("late")) == (late is not None)
+
+
 @rule("FLT-008", own_cluster=True)
 def woken_worker_changes_nothing(ctx: Context) -> None:
     """A worker that was stopped, lost its lease and wakes up changes nothing."""
@@ -106,3 +177,28 @@ def woken_worker_changes_nothing(ctx: Context) -> None:
         assert ctx.value(reader) == second
         assert reader.status == "SUCCESS"
     assert len(ctx.log.starts("who")) == 2
+
+
+@rule("FLT-009", own_cluster=True)
+def how_a_worker_died(ctx: Context) -> None:
+    """WorkerLost says how the worker died: signal or exit code, the attempt, and the last lines that it printed; MemoryError is the task's own failure."""  # noqa: E501
+    ctx.deploy(held)
+    ctx.deploy(_dies, "dies")
+    deaths = {"exits": (None, 7), "is killed": (9, None), "reads where nothing is": (11, None), "aborts": (6, None)}
+    for attempts, (way, (signal, code)) in enumerate(deaths.items(), 1):
+        handle = ctx.om.runtime.require(retries=attempts - 1).script("dies").run(way, log=str(ctx.log))
+        error = ctx.fails(handle, WorkerLost)
+        assert (error.signal, error.exitcode, error.attempt, error.task) == (signal, code, attempts, handle.id)
+        assert error.output.splitlines()[-3:] == ["line 98", "line 99", "last words"]
+        assert "line 0" not in error.output.splitlines(), "the last lines are wanted, not all of them"
+        named = f"code {code}" if signal is None else {9: "SIGKILL", 11: "SIGSEGV", 6: "SIGABRT"}[signal]
+        assert named in str(error)
+        assert "last words" in str(error)
+        assert f"attempt {attempts}" in str(error)
+        assert handle.status == "FAILURE"
+        assert handle.logs().endswith("last words\n")
+        assert len(ctx.log.starts(way)) == attempts
+    greedy = ctx.om.runtime.script("dies").run("wants too much memory", log=str(ctx.log))
+    ctx.fails(greedy, MemoryError)
+    assert len(ctx.log.starts("wants too much memory")) == 1
+    assert ctx.value(ctx.om.runtime.script("held").run("next", log=str(ctx.log), name="next")) == "next"

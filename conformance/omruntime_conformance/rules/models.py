@@ -10,13 +10,15 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import SGDClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from omruntime import Metadata, virtualobj
+from omruntime.abc import Capability
 from omruntime_conformance.context import Context
-from omruntime_conformance.estimators import Chunked, fingerprint
+from omruntime_conformance.estimators import Chunked, Searched, fingerprint
 from omruntime_conformance.registry import rule
 from omruntime_conformance.tasks import note
 
@@ -144,6 +146,57 @@ def keyword_arguments_arrive(ctx: Context) -> None:
     assert score == local.score(x, y, sample_weight=weights)
     unknown = model.predict("iris[^y]", no_such_option=1)
     assert "no_such_option" in str(ctx.fails(unknown, TypeError))
+
+
+@rule("MOD-008", rests_on=("MOD-001",))
+def gridsearch_is_the_local_one(ctx: Context) -> None:
+    """gridsearch stores the fitted search, its best parameters are those of a local search with the same seed, and candidates run in parallel."""  # noqa: D403, E501
+    om, _ = ctx.om, _iris(ctx)
+    x, y = om.datasets.get("iris[^y]"), om.datasets.get("iris[y]", squeeze=True)
+    parameters = {"max_depth": [1, 2, 4], "criterion": ["gini", "entropy"]}
+    om.models.put(DecisionTreeClassifier(random_state=3), "tree")
+    for number, kw in enumerate(({}, {"cv": 3, "scoring": "f1_macro"}), 1):
+        local = GridSearchCV(DecisionTreeClassifier(random_state=3), parameters, **{"cv": 5, **kw}).fit(x, y)
+        meta = ctx.get(om.runtime.model("tree").gridsearch("iris[^y]", "iris[y]", parameters=parameters, **kw))
+        assert isinstance(meta, Metadata)
+        assert meta.name == "tree"
+        assert len(meta.attributes["gridsearch"]) == number
+        assert om.models.metadata("tree").attributes["gridsearch"] == meta.attributes["gridsearch"]
+        name = meta.attributes["gridsearch"][-1]["gsModel"]
+        stored = om.models.get(name)
+        assert stored.best_params_ == local.best_params_
+        assert stored.best_score_ == local.best_score_
+        np.testing.assert_array_equal(stored.cv_results_["mean_test_score"], local.cv_results_["mean_test_score"])
+        np.testing.assert_array_equal(ctx.get(om.runtime.model(name).predict("iris[^y]")), local.predict(x))
+    assert len(om.models.revisions("tree")) == 1, "a search leaves the model as it is"
+    assert not hasattr(om.models.get("tree"), "tree_")
+    _data_is_taken_too(ctx, x.to_numpy(), y.to_numpy(), parameters)
+    if Capability.NESTED_WAIT in ctx.capabilities:
+        _candidates_run_in_parallel(ctx)
+
+
+def _data_is_taken_too(ctx: Context, x: Any, y: Any, parameters: dict[str, Any]) -> None:
+    local = GridSearchCV(DecisionTreeClassifier(random_state=3), parameters, cv=4).fit(x, y)
+    meta = ctx.get(ctx.om.runtime.model("tree").gridsearch(x, y, parameters=parameters, cv=4))
+    assert ctx.om.models.get(meta.attributes["gridsearch"][-1]["gsModel"]).best_params_ == local.best_params_
+
+
+def _candidates_run_in_parallel(ctx: Context) -> None:
+    gate, slots = ctx.gate(), sum(ctx.rule.workers.values())
+    ctx.om.models.put(Searched(str(ctx.log), str(gate)), "searched")
+    x = np.arange(60, dtype=float).reshape(30, 2)
+    thresholds = [10.0, 30.0, 50.0]
+    handle = ctx.om.runtime.model("searched").gridsearch(
+        x, (x[:, 0] >= 30).astype(int), parameters={"threshold": thresholds}, cv=2
+    )
+    # None of them gets any further before the gate is opened: so many have begun at the same time.
+    started = ctx.log.wait("start", "candidate", slots)
+    assert len({entry.pid for entry in started}) == slots
+    gate.open()
+    search = ctx.om.models.get(ctx.get(handle).attributes["gridsearch"][-1]["gsModel"])
+    assert search.best_params_ == {"threshold": 30.0}
+    fits = [entry for entry in ctx.log.starts("candidate") if entry.data["rows"] == 15]
+    assert sorted(entry.data["threshold"] for entry in fits) == sorted(thresholds * 2)
 
 
 @virtualobj

@@ -7,15 +7,16 @@ from omruntime.worker.actions.jobs import JOB_ACTIONS
 from omruntime.worker.actions.models import MODEL_ACTIONS
 from omruntime.worker.actions.ping import PING_ACTIONS
 from omruntime.worker.actions.scripts import SCRIPT_ACTIONS
+from omruntime.worker.actions.search import BATCH_ACTIONS, SEARCH_ACTIONS
 from omruntime.worker.context import Action
 
 __all__ = ["find_action"]
 
 _ACTIONS: dict[str, dict[str, Action]] = {
-    "model": MODEL_ACTIONS,
+    "model": {**MODEL_ACTIONS, **SEARCH_ACTIONS},
     "script": SCRIPT_ACTIONS,
     "job": JOB_ACTIONS,
-    "runtime": PING_ACTIONS,
+    "runtime": {**PING_ACTIONS, **BATCH_ACTIONS},
 }
 
 

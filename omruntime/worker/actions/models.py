@@ -16,7 +16,7 @@ from omruntime.worker.cache import ModelCache
 from omruntime.worker.context import Action, TaskContext
 from omruntime.worker.data import concatenated, is_chunked, load, pairs
 
-__all__ = ["MODEL_ACTIONS"]
+__all__ = ["MODEL_ACTIONS", "describe", "whole"]
 
 _cache = ModelCache()
 
@@ -33,7 +33,7 @@ def _virtual(context: TaskContext, model: Any, method: str, data: Any, keywords:
     return call_virtualobj(model, **{**keywords, **standard})
 
 
-def _describe(argument: Any) -> str | None:
+def describe(argument: Any) -> str | None:
     """Return how a dataset is recorded with the model that was fitted on it: its name, or the type of the data."""
     if argument is None:
         return None
@@ -41,12 +41,12 @@ def _describe(argument: Any) -> str | None:
 
 
 def _store_version(context: TaskContext, model: Any, request: Any) -> Metadata:
-    dataset = {"Xname": _describe(request["X"]), "Yname": _describe(request["Y"])}
+    dataset = {"Xname": describe(request["X"]), "Yname": describe(request["Y"])}
     name = context.header.name
     return context.stage(context.om.models).put(model, name, attributes={"dataset": dataset})
 
 
-def _whole(context: TaskContext, request: Any) -> tuple[Any, Any]:
+def whole(context: TaskContext, request: Any) -> tuple[Any, Any]:
     """Return X and Y in one piece, also where they are named in chunks."""
     datasets = context.om.datasets
     if not is_chunked(request["X"]):
@@ -63,7 +63,7 @@ def _arguments(x: Any, y: Any) -> tuple[Any, ...]:
 def fit(context: TaskContext, request: Any) -> Metadata:
     """Fit the model on all data and store it as a new version."""
     model = context.om.models.get(context.header.name)
-    x, y = _whole(context, request)
+    x, y = whole(context, request)
     if is_virtualobj(model):
         value = _virtual(context, model, "fit", (x, y), request["kw"])
         return _store_version(context, value if is_virtualobj(value) else model, request)
@@ -85,7 +85,7 @@ def partial_fit(context: TaskContext, request: Any) -> Metadata:
 def fit_transform(context: TaskContext, request: Any) -> Any:
     """Fit the model, store it as a new version, and return what it makes of X."""
     model = context.om.models.get(context.header.name)
-    x, y = _whole(context, request)
+    x, y = whole(context, request)
     if is_virtualobj(model):
         value = _virtual(context, model, "fit_transform", (x, y), request["kw"])
     else:
@@ -97,7 +97,7 @@ def fit_transform(context: TaskContext, request: Any) -> Any:
 def score(context: TaskContext, request: Any) -> Any:
     """Return the model's own score of X and Y."""
     model = _for_reading(context)
-    x, y = _whole(context, request)
+    x, y = whole(context, request)
     if is_virtualobj(model):
         return _deliver(context, _virtual(context, model, "score", (x, y), request["kw"]), request["rName"])
     return _deliver(context, model.score(*_arguments(x, y), **request["kw"]), request["rName"])

@@ -1,0 +1,137 @@
+"""Cancelling and limits of time: what is not to run never starts, and what is to stop does, whatever it is doing."""
+
+from __future__ import annotations
+
+from omruntime import AsyncResult, virtualobj
+from omruntime.abc import Capability
+from omruntime.errors import TaskError, TaskRevoked, TaskTimeout
+from omruntime_conformance.context import Context
+from omruntime_conformance.registry import rule
+from omruntime_conformance.tasks import held, note
+
+_ONE_WORKER = {"default": 1}
+_WAYS = ("sleeps", "holds the lock in C", "holds the lock in a regular expression", "ignores signals", "has a child")
+
+
+@virtualobj
+def _endless(data: str = "", log: str = "") -> None:
+    """Never end, in one of the ways there are."""
+    import ctypes
+    import re
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    print(f"this one {data}", flush=True)  # noqa: T201
+    if data == "ignores signals":
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+    if data == "has a child":
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+        note(log, "child", data, pid=child.pid)
+    note(log, "start", data)
+    if data == "holds the lock in C":
+        # A function of PyDLL keeps the interpreter's lock: no other thread of this process runs any more.
+        ctypes.PyDLL(None).sleep(3600)
+    if data == "holds the lock in a regular expression":
+        re.match(r"(a+)+$", "a" * 64 + "b")
+    while True:
+        time.sleep(3600)
+
+
+@rule("CXL-001", workers=_ONE_WORKER)
+def cancelled_before_it_starts(ctx: Context) -> None:
+    """A task cancelled before it starts never starts, and reads REVOKED."""
+    gate = ctx.gate()
+    script = ctx.deploy(held)
+    running = script.run("running", log=str(ctx.log), name="running", gate=str(gate))
+    ctx.log.wait("start", "running")
+    queued = [script.run(number, log=str(ctx.log), name=f"queued {number}") for number in range(4)]
+    by_id = ctx.om.runtime.result(queued[1].id)
+    assert queued[0].cancel()
+    assert by_id.revoke()
+    assert not queued[0].cancel(), "a second cancel() has nothing to cancel"
+    for handle in queued[:2]:
+        assert handle.status == "REVOKED"
+        assert handle.ready()
+        assert not handle.failed()
+        assert ctx.fails(handle, TaskRevoked).task == handle.id
+    gate.open()
+    assert [ctx.value(handle) for handle in (running, *queued[2:])] == ["running", 2, 3]
+    assert {entry.name for entry in ctx.log.starts()} == {"running", "queued 2", "queued 3"}
+    assert not running.cancel()
+    assert running.status == "SUCCESS"
+
+
+def _cancel_is_refused(ctx: Context) -> None:
+    gate = ctx.gate()
+    running = ctx.deploy(held).run("goes on", log=str(ctx.log), gate=str(gate))
+    ctx.log.wait("start")
+    ctx.refuses(running.cancel, Capability.CANCEL_RUNNING)
+    gate.open()
+    assert ctx.value(running) == "goes on"
+
+
+def _is_stopped(ctx: Context, handle: AsyncResult, way: str, error: type[TaskError], status: str) -> None:
+    """Check that a task has ended for good, with all its processes, and that its worker takes the next one."""
+    failure = ctx.fails(handle, error)
+    assert (failure.task, handle.status) == (handle.id, status)
+    pids = [entry.pid for entry in ctx.log.starts(way)]
+    children = [entry.data["pid"] for entry in ctx.log.entries("child", way)]
+    assert len(pids) == 1, "what was stopped on purpose must not be tried again"
+    assert ctx.value(ctx.om.runtime.script("held").run(way, log=str(ctx.log), name="next")) == way
+    ctx.wait(lambda: not ctx.alive(pids[0]), f"the end of a process that {way}")
+    ctx.wait(lambda: not any(map(ctx.child_runs, children)), "the end of the children of a task that was stopped")
+    ctx.wait(lambda: f"this one {way}" in handle.logs(), "what the task had printed")
+    assert handle.status == status
+    assert ctx.om.runtime.result(handle.id).status == status
+
+
+@rule(
+    "CXL-002", workers=_ONE_WORKER, own_cluster=True, capability=Capability.CANCEL_RUNNING, refusal=_cancel_is_refused
+)
+def a_running_task_is_cancelled(ctx: Context) -> None:
+    """A running task that is cancelled stops, its children too (capability CANCEL_RUNNING), and its worker takes the next task."""  # noqa: E501
+    ctx.deploy(held)
+    script = ctx.deploy(_endless, "endless")
+    for way in _WAYS:
+        handle = script.run(way, log=str(ctx.log))
+        ctx.log.wait("start", way)
+        assert handle.cancel()
+        _is_stopped(ctx, handle, way, TaskRevoked, "REVOKED")
+        assert not handle.cancel()
+
+
+def _timeout_is_refused(ctx: Context) -> None:
+    script = ctx.om.runtime.require(timeout=60).script("held")
+    ctx.deploy(held)
+    ctx.refuses(lambda: script.run(log=str(ctx.log)), Capability.TIME_LIMIT)
+
+
+@rule("CXL-003", workers=_ONE_WORKER, own_cluster=True, capability=Capability.TIME_LIMIT, refusal=_timeout_is_refused)
+def a_task_over_its_limit_is_stopped(ctx: Context) -> None:
+    """timeout= stops a task that runs over it, whatever it is doing, with TaskTimeout (capability TIME_LIMIT), and its worker takes the next task."""  # noqa: E501
+    ctx.deploy(held)
+    ctx.deploy(_endless, "endless")
+    limited = ctx.om.runtime.require(timeout=0.5)
+    for way in _WAYS:
+        handle = limited.script("endless").run(way, log=str(ctx.log))
+        error = ctx.fails(handle, TaskTimeout)
+        assert error.timeout == 0.5
+        assert not isinstance(error, TimeoutError), "a loop around get(timeout) would never end"
+        _is_stopped(ctx, handle, way, TaskTimeout, "FAILURE")
+    _the_limit_is_that_of_the_run(ctx)
+
+
+def _the_limit_is_that_of_the_run(ctx: Context) -> None:
+    """What a task has waited for its worker is not counted; each attempt has the whole time."""
+    gate = ctx.gate()
+    first = ctx.om.runtime.script("held").run("first", log=str(ctx.log), name="first", gate=str(gate))
+    ctx.log.wait("start", "first")
+    second = ctx.om.runtime.require(timeout=ctx.wait.seconds).script("held").run("second", log=str(ctx.log))
+    again = ctx.om.runtime.require(timeout=0.3, retries=1).script("endless").run("sleeps", log=str(ctx.log))
+    gate.open()
+    assert (ctx.value(first), ctx.value(second)) == ("first", "second")
+    ctx.fails(again, TaskTimeout)
+    assert len(ctx.log.starts("sleeps")) == 1 + 2
