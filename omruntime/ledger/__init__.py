@@ -8,14 +8,17 @@ from omruntime.ledger.facts import (
     Claim,
     End,
     Request,
+    bar_claim,
     callback_id,
     new_id,
     new_nonce,
     step_id,
     step_number,
+    task_blob_prefix,
 )
 from omruntime.ledger.lease import LeaseHolder, LeaseWatch, lease_period
-from omruntime.ledger.ledger import Granted, Ledger, Refused, TaskState, bar_claim, task_blob_prefix
+from omruntime.ledger.ledger import Ledger
+from omruntime.ledger.states import Granted, Refused, TaskState
 from omruntime.ledger.steward import EXPIRY_VARIABLE, Report, Steward, default_expiry, lost_budget, lost_end
 
 __all__ = [

@@ -27,6 +27,7 @@ __all__ = [
     "Lease",
     "Request",
     "Sent",
+    "bar_claim",
     "callback_id",
     "called_back",
     "canvas_key",
@@ -46,6 +47,7 @@ __all__ = [
     "sent_prefix",
     "step_id",
     "step_number",
+    "task_blob_prefix",
 ]
 
 RETRY = "retry"
@@ -255,3 +257,13 @@ def new_id() -> str:
     whole = (stamp << 80) | 0x7000_8000_0000_0000_0000 | (value & 0x0FFF_3FFF_FFFF_FFFF_FFFF)
     text = f"{whole:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def bar_claim() -> Claim:
+    """Return the claim of nobody, which keeps everybody from beginning."""
+    return Claim(host="", nonce=new_nonce(), worker="", started=time.time())
+
+
+def task_blob_prefix(task: str) -> str:
+    """Return what the names of all blobs of a task begin with."""
+    return f"t-{task}-"

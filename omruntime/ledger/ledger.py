@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from omruntime.abc import Group, Space, Store
 from omruntime.errors import ResultExpired, UnknownTask
@@ -16,6 +14,7 @@ from omruntime.ledger.facts import (
     End,
     Request,
     Sent,
+    bar_claim,
     canvas_key,
     claim_key,
     decode,
@@ -23,63 +22,13 @@ from omruntime.ledger.facts import (
     end_key,
     logs_key,
     mark_prefix,
-    new_nonce,
     request_key,
     sent_key,
     sent_prefix,
 )
+from omruntime.ledger.states import Granted, Refused, TaskState, read_state, unknown
 
-__all__ = ["Granted", "Ledger", "Refused", "TaskState", "bar_claim", "task_blob_prefix"]
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """The claim is ours: this attempt may start."""
-
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Nothing to start: the task has ended, or somebody else runs it."""
-
-    end: End | None
-    """The terminal end, None where another claim is live."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskState:
-    """What the facts say about a task at one moment."""
-
-    status: str
-    """PENDING, STARTED, SUCCESS, FAILURE or REVOKED."""
-    attempt: int
-    """The attempt that the status is about, from 1."""
-    request: Request | None
-    claim: Claim | None
-    """The claim of that attempt, None while nobody has begun it."""
-    end: End | None
-    """The terminal end."""
-
-    @property
-    def runs(self) -> bool:
-        """Whether a worker has begun this attempt, and not only somebody who keeps it from beginning."""
-        return self.claim is not None and self.claim.host != ""
-
-    @property
-    def name(self) -> str:
-        """Readable name of the task."""
-        return self.end.name if self.end is not None else self.request.name if self.request is not None else ""
-
-
-def bar_claim() -> Claim:
-    """Return the claim of nobody, which keeps everybody from beginning."""
-    return Claim(host="", nonce=new_nonce(), worker="", started=time.time())
-
-
-def task_blob_prefix(task: str) -> str:
-    """Return what the names of all blobs of a task begin with."""
-    return f"t-{task}-"
+__all__ = ["Ledger"]
 
 
 class Ledger:
@@ -191,7 +140,7 @@ class Ledger:
             for task in open_tasks:
                 if attempt == 1 and (record := found.get(request_key(task))) is not None:
                     requests[task] = decode(Request, record)
-                state = self._judge(task, attempt, requests.get(task), found)
+                state = read_state(task, attempt, requests.get(task), found)
                 if state is None:
                     later.append(task)
                 else:
@@ -211,7 +160,7 @@ class Ledger:
         committed = self.committed_canvases({canvas for _, canvas in doubtful.values()})
         for task, (state, canvas) in doubtful.items():
             if canvas not in committed:
-                answer[task] = _unknown(task)
+                answer[task] = unknown(task)
             elif task == canvas and self.has_begun(canvas):
                 answer[task] = dataclasses.replace(state, status="STARTED")
 
@@ -261,22 +210,6 @@ class Ledger:
         keys += [claim_key(task, attempt) for task in tasks]
         keys += [end_key(task, attempt) for task in tasks]
         return self.store.get(Space.LEDGER, keys)
-
-    def _judge(
-        self, task: str, attempt: int, request: Request | None, found: dict[str, bytes]
-    ) -> TaskState | UnknownTask | ResultExpired | None:
-        """Read the state off the facts of one attempt; None when a later attempt decides."""
-        claimed = found.get(claim_key(task, attempt))
-        ended = found.get(end_key(task, attempt))
-        claim = decode(Claim, claimed) if claimed is not None else None
-        if ended is not None:
-            end = decode(End, ended)
-            return TaskState(end.state, attempt, request, claim, end) if end.state in FINAL else None
-        if request is None:
-            return _unknown(task) if claim is None and attempt == 1 else _expired(task)
-        # Between attempts the status stays STARTED: it never moves back.
-        status = "STARTED" if claim is not None or attempt > 1 else "PENDING"
-        return TaskState(status, attempt, request, claim, None)
 
     def committed(self, task: str, attempt: int, any_end: bool = False) -> bool:
         """Tell whether the task has succeeded with this attempt, or with ``any_end`` has ended with it."""
@@ -367,13 +300,3 @@ class Ledger:
         """Return the ends of the tasks submitted last, newest first."""
         rows = self.store.scan(Space.LEDGER, "end:", reverse=True, limit=limit)
         return [(key.split(":")[1], decode(End, record)) for key, record in rows]
-
-
-def _unknown(task: str) -> UnknownTask:
-    return UnknownTask(
-        f"no task {task!r} was ever submitted to this store; check the id, and --store or OMRUNTIME_STORE"
-    )
-
-
-def _expired(task: str) -> ResultExpired:
-    return ResultExpired(f"task {task} is over, and its record was forgotten or has expired; run it again")

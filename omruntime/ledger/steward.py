@@ -27,7 +27,8 @@ from omruntime.ledger.facts import (
     sent_prefix,
 )
 from omruntime.ledger.lease import LeaseWatch
-from omruntime.ledger.ledger import Ledger, TaskState
+from omruntime.ledger.ledger import Ledger
+from omruntime.ledger.states import TaskState
 
 __all__ = ["EXPIRY_VARIABLE", "LostVerdict", "Report", "Steward", "default_expiry", "lost_budget", "lost_end"]
 
