@@ -65,7 +65,7 @@ class Processes:
 
     def child_runs(self, pid: int) -> bool:
         """Tell whether a process that a task has noted as its child runs still; one that is dead does not."""
-        noted = {entry.data.get("pid") for entry in self._log.entries("child")}
+        noted = {entry.pid for entry in self._log.entries("child")}
         if pid not in noted:
             raise ValueError(f"no task has noted a child {pid} in the log")
         table = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)

@@ -78,7 +78,7 @@ def _is_stopped(ctx: Context, handle: AsyncResult, way: str, error: type[TaskErr
     failure = ctx.fails(handle, error)
     assert (failure.task, handle.status) == (handle.id, status)
     pids = [entry.pid for entry in ctx.log.starts(way)]
-    children = [entry.data["pid"] for entry in ctx.log.entries("child", way)]
+    children = [entry.pid for entry in ctx.log.entries("child", way)]
     assert len(pids) == 1, "what was stopped on purpose must not be tried again"
     assert ctx.value(ctx.om.runtime.script("held").run(way, log=str(ctx.log), name="next")) == way
     ctx.wait(lambda: not ctx.alive(pids[0]), f"the end of a process that {way}")
