@@ -156,7 +156,8 @@ class Host:
         header = peek_call(calls[0].payload)
         future = self._canvases.watch(canvas, self.sites.get(header.store_id, header.store_url))
         for call in calls:
-            self._send(call)
+            # As in `submit_own`: this process has just signed it.
+            self._dispatcher.dispatch(self._dispatcher.accept(peek_call(call.payload), call.payload))
         return future
 
     def _send(self, call: Call) -> None:
