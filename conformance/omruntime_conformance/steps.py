@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from omruntime import virtualobj
+from omruntime import Metadata, virtualobj
 from omruntime_conformance.tasks import Trouble, note, pass_gate
 
-__all__ = ["HANDED", "leaf", "made_of", "modelled", "step", "told"]
+__all__ = ["HANDED", "NOTEBOOK", "leaf", "made_of", "modelled", "step", "told"]
 
 HANDED = ("result", "results", "state")
 """Names under which a script may be handed something."""
+NOTEBOOK = "notebook"
+"""Stands for what a notebook hands on."""
 
 
 @virtualobj
@@ -46,6 +48,9 @@ def told(state: str = "") -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Metadata):
+        # The copy of a notebook, whose name nobody can foretell.
+        return NOTEBOOK
     return f"[{', '.join(map(_text, value))}]" if isinstance(value, list) else str(value)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,10 +9,11 @@ from typing import Any
 from hypothesis import strategies as st
 
 from omruntime import CanvasResult, Metadata, Omega, OmegaRuntime
-from omruntime_conformance.steps import leaf, made_of
+from omruntime.errors import JobError
+from omruntime_conformance.steps import NOTEBOOK, leaf, made_of
 from omruntime_conformance.tasks import Trouble
 
-__all__ = ["Expected", "Leaf", "Tree", "plain", "put_leaves", "trees", "worked_out", "written"]
+__all__ = ["Expected", "Leaf", "Tree", "is_failure", "made", "plain", "put_leaves", "trees", "worked_out", "written"]
 
 KINDS = ("sequence", "parallel", "mapreduce")
 
@@ -23,7 +23,7 @@ class Leaf:
     """A step.
 
     Attributes:
-        how: ``script``, ``package``, ``model``, or ``stored`` for a model with rName.
+        how: ``script``, ``package``, ``model``, ``stored`` for a model with rName, or ``job``.
         fails: whether it raises.
         given: whether what it would be handed is given at the call.
     """
@@ -60,7 +60,7 @@ class Tree:
 
 
 def trees() -> st.SearchStrategy[Tree]:
-    """Return canvases of up to a dozen steps; in about half of them a step fails."""
+    """Return canvases of up to a dozen steps; in about half of them a step fails, in some a step is a notebook."""
     # Most steps must not fail, or nothing would ever come after one.
     fails = st.integers(0, 11).map(lambda number: number == 11)
     given = st.integers(0, 4).map(lambda number: number == 4)
@@ -74,12 +74,16 @@ def trees() -> st.SearchStrategy[Tree]:
         )
 
     whole: st.SearchStrategy[Tree] = around(st.recursive(leaf, around, max_leaves=10))
-    return whole.map(_numbered)
+    return st.builds(_numbered, whole, st.integers(0, 99))
 
 
-def _numbered(tree: Tree) -> Tree:
-    for number, each in zip(itertools.count(), tree.leaves(), strict=False):
+def _numbered(tree: Tree, chosen: int) -> Tree:
+    """Number the steps, and make one of them a notebook, of which a run takes a hundred times as long as others."""
+    steps = [*tree.leaves()]
+    for number, each in enumerate(steps):
         each.number = number
+    if chosen % 8 == 7:
+        steps[chosen % len(steps)].how = "job"
     return tree
 
 
@@ -88,15 +92,15 @@ class Expected:
     """What must come of a canvas.
 
     Attributes:
-        values: the value that each step hands on, by number; those that failed or never ran are missing.
-        failed: numbers of the steps that raise.
+        values: what each step makes, by number; those that failed or never ran are missing.
+        failed: the steps that raise, by number.
         upstream: of those that never run, the step that is to blame.
         value: the value of the whole; None where it fails.
         culprit: number of the step whose error is that of the whole; None where it succeeds.
     """
 
     values: dict[int, str] = field(default_factory=dict)
-    failed: set[int] = field(default_factory=set)
+    failed: dict[int, Leaf] = field(default_factory=dict)
     upstream: dict[int, int] = field(default_factory=dict)
     value: Any = None
     culprit: int | None = None
@@ -150,9 +154,9 @@ def _step(leaf: Leaf, handed: _Handed, expected: Expected) -> tuple[Any, int | N
     try:
         expected.values[leaf.number] = made_of(leaf.how, leaf.number, leaf.fails, role, value)
     except Trouble:
-        expected.failed.add(leaf.number)
+        expected.failed[leaf.number] = leaf
         return None, leaf.number
-    return expected.values[leaf.number], None
+    return NOTEBOOK if leaf.how == "job" else expected.values[leaf.number], None
 
 
 def _skip(place: Tree | Leaf, culprit: int, expected: Expected) -> None:
@@ -160,10 +164,19 @@ def _skip(place: Tree | Leaf, culprit: int, expected: Expected) -> None:
         expected.upstream[each.number] = culprit
 
 
+_CELL = """
+from omruntime.errors import JobError
+from omruntime_conformance.steps import made_of
+role = next((role for role in ("result", "results") if role in job), "")
+print(made_of("job", number, fails, role, job.get(role)))
+"""
+
+
 def put_leaves(om: Omega) -> None:
     """Store what the steps of random canvases call, but for the package ``leafy``, which only some of them do."""
     om.scripts.put(leaf, "leaf")
     om.models.put(leaf, "leaf")
+    om.jobs.create(_CELL, "leaf")
 
 
 def written(runtime: OmegaRuntime, tree: Tree) -> CanvasResult:
@@ -197,6 +210,9 @@ def _call(crt: Any, one: Leaf, handed: str) -> None:
         return
     if one.given:
         given[handed or "result"] = ["given"]
+    if one.how == "job":
+        crt.job("leaf").run(**given)
+        return
     crt.script("leafy" if one.how == "package" else "leaf").run(**given)
 
 
@@ -205,5 +221,24 @@ def plain(om: Omega, value: Any) -> Any:
     if isinstance(value, list):
         return [plain(om, each) for each in value]
     if isinstance(value, Metadata):
-        return om.datasets.get(value)
+        return NOTEBOOK if value.prefix == om.jobs.prefix else om.datasets.get(value)
     return value["result"] if isinstance(value, dict) else value
+
+
+def made(om: Omega, value: Any) -> Any:
+    """Return what a step has made: of a notebook what its copy shows that it has printed."""
+    if isinstance(value, Metadata) and value.prefix == om.jobs.prefix:
+        return str(om.jobs.get(value).cells[0].outputs[0].text).strip()
+    return plain(om, value)
+
+
+def is_failure(error: object, one: Leaf) -> bool:
+    """Tell whether this is the error of a step that fails."""
+    if one.how == "job":
+        return isinstance(error, JobError) and is_own(error.__cause__, one)
+    return is_own(error, one)
+
+
+def is_own(error: object, one: Leaf) -> bool:
+    """Tell whether this is what the code of a step has raised."""
+    return isinstance(error, Trouble) and error.args == ("step", one.number)

@@ -177,6 +177,30 @@ def all_kinds_mix(ctx: Context) -> None:
                     _one_of_three(ctx, crt, (number + turn) % 3, first=kind != "sequence" or number == 0)
                 result = crt.run()
             assert _plain(ctx.get(result)) == expected[turn], (kind, turn)
+    _notebooks_too(ctx)
+
+
+def _notebooks_too(ctx: Context) -> None:
+    om, log = ctx.om, str(ctx.log)
+    ctx.deploy(echo)
+    om.jobs.create("print({name: job[name] for name in ('result', 'results') if name in job})", "seen")
+    with om.runtime.sequence() as crt:
+        crt.job("seen").run()
+        crt.script("echo").run("x")
+        with crt.mapreduce() as inner:
+            om.runtime.job("seen").run()
+            inner.model("modelled").predict(log=log)
+            inner.job("seen").run()
+        crt.script("packaged").run()
+        crt.job("seen").run(result="given")
+        result = crt.run()
+    last = ctx.get(result)
+    first, _, mapped, _, reduced, package, _ = result.getall()
+    shown = [om.jobs.get(copy).cells[0].outputs[0].text for copy in (first, mapped, reduced, last)]
+    assert shown[:2] == ["{}\n", "{'result': 'x'}\n"]
+    assert shown[2] == f"{{'results': [{mapped!r}, ['predict', 'x']]}}\n"
+    assert shown[3] == "{'result': 'given'}\n"
+    assert [*package["result"][:2], package["result"][2][0].name] == ["package", ["result"], reduced.name]
 
 
 def _one_of_three(ctx: Context, crt: Any, which: int, *, first: bool) -> None:

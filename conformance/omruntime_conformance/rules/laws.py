@@ -16,8 +16,8 @@ from omruntime_conformance.histories import Event, histories, live_through
 from omruntime_conformance.nested import nested_values
 from omruntime_conformance.registry import rule
 from omruntime_conformance.steps import step
-from omruntime_conformance.tasks import Trouble, echo
-from omruntime_conformance.trees import Tree, plain, put_leaves, trees, worked_out, written
+from omruntime_conformance.tasks import echo
+from omruntime_conformance.trees import Tree, is_failure, made, plain, put_leaves, trees, worked_out, written
 from omruntime_conformance.values import differences
 
 _PACKAGE = """
@@ -65,15 +65,18 @@ def _agrees(ctx: Context, tree: Tree, result: CanvasResult) -> None:
     if expected.culprit is None:
         assert (plain(ctx.om, ctx.get(result)), result.status) == (expected.value, "SUCCESS"), tree
     else:
-        assert (ctx.fails(result, Trouble).args, result.status) == (("step", expected.culprit), "FAILURE"), tree
+        error = ctx.fails(result, Exception)
+        assert is_failure(error, expected.failed[expected.culprit]), f"{tree} has failed with {error!r}"
+        assert result.status == "FAILURE", tree
     outcomes = result.getall(return_exceptions=True)
     assert len(steps) == len(outcomes) == len([*tree.leaves()])
     for number, (handle, outcome) in enumerate(zip(steps, outcomes, strict=True)):
         where = f"step {number} of {tree}"
         if number in expected.values:
-            assert (plain(ctx.om, outcome), handle.status) == (expected.values[number], "SUCCESS"), where
+            assert (made(ctx.om, outcome), handle.status) == (expected.values[number], "SUCCESS"), where
         elif number in expected.failed:
-            assert (type(outcome), outcome.args, handle.status) == (Trouble, ("step", number), "FAILURE"), where
+            assert is_failure(outcome, expected.failed[number]), f"{where} has failed with {outcome!r}"
+            assert handle.status == "FAILURE", where
         else:
             culprit = steps[expected.upstream[number]].id
             assert (type(outcome), outcome.upstream, handle.status) == (UpstreamFailed, culprit, "FAILURE"), where

@@ -170,6 +170,22 @@ def scripts_use_om(ctx: Context) -> None:
     assert om.models.get("summary") == {"rows": 3}
     assert ctx.value(om.runtime.result(child)) == "from a script"
     assert len(ctx.log.starts("child")) == 1
+    _om_in_any_place(ctx)
+
+
+def _om_in_any_place(ctx: Context) -> None:
+    """The caller's arguments fill the other places, wherever ``om`` is named."""
+    body = "    return [om.datasets.list('doub*'), {}]\n"
+    cases = {
+        "first": ("def run(om, *args, **kwargs):\n" + body.format("list(args)"), ["a", "b"]),
+        "between": ("def run(x, om, y):\n" + body.format("[x, y]"), ["a", "b"]),
+        "last": ("def run(x, y, om=None):\n" + body.format("[x, y]"), ["a", "b"]),
+        "by_name": ("def run(*args, om):\n" + body.format("list(args)"), ["a", "b"]),
+        "alone": ("def run(om):\n" + body.format("[]"), []),
+    }
+    for name, (source, args) in cases.items():
+        ctx.om.scripts.put(ctx.package(name, {"__init__.py": source}), name)
+        assert ctx.value(ctx.om.runtime.script(name).run(*args)) == [["doubled"], args], name
 
 
 @rule("SCR-005")

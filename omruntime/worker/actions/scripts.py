@@ -17,6 +17,7 @@ from omruntime.worker.packages import import_top, package_path, unchanged_proces
 __all__ = ["SCRIPT_ACTIONS"]
 
 _INJECTED = ("result", "results", "state")
+_BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _cache = ModelCache()
 
 
@@ -49,7 +50,8 @@ def _run_package(
     root = unpacked(digest, context.scratch, lambda: context.om.scripts.get(context.header.name))
     context.cleanup.enter_context(package_path(root))
     function = import_top(record.attributes["module"], context.header.title).run
-    return function(*args, **_injected(function, args, kwargs, given, context.om))
+    args, kwargs = _completed(function, args, kwargs, given, context.om)
+    return function(*args, **kwargs)
 
 
 def _run_function(
@@ -73,19 +75,26 @@ def _run_function(
     return call_virtualobj(function, **{**standard, **given, **kwargs})
 
 
-def _injected(
+def _completed(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any], om: object
-) -> dict[str, Any]:
-    """Add ``om`` where it is named, and what a canvas hands on where it is named or ``**kwargs`` takes it."""
-    parameters = inspect.signature(function).parameters.values()
-    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
-    in_place = [each.name for each in parameters if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD][: len(args)]
-    named = {each.name for each in parameters}
-    extra = {key: value for key, value in given.items() if key in _INJECTED and (key in named or takes_any)}
-    if "om" in named:
-        extra["om"] = om
-    # What was given at the call wins, by name and by its place.
-    return {key: value for key, value in extra.items() if key not in in_place} | kwargs
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments with ``om`` where it is named, and with what a canvas hands on.
+
+    That is added where it is named, or where ``**kwargs`` takes it. What was given at the call wins, by name and by
+    its place; only ``om`` is never in anybody's place, so ``def run(om, *args)`` gets it first.
+    """
+    parameters = inspect.signature(function).parameters
+    by_place = [each.name for each in parameters.values() if each.kind in _BY_PLACE]
+    if "om" in parameters and "om" not in kwargs:
+        place = by_place.index("om") if "om" in by_place else len(args)
+        if place < len(args):
+            args = (*args[:place], om, *args[place:])
+        else:
+            kwargs = {"om": om, **kwargs}
+    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+    extra = {key: value for key, value in given.items() if key in _INJECTED and (key in parameters or takes_any)}
+    in_place = by_place[: len(args)]
+    return args, {key: value for key, value in extra.items() if key not in in_place} | kwargs
 
 
 SCRIPT_ACTIONS: dict[str, Action] = {"run": run}
