@@ -124,7 +124,6 @@ def test_keywords_go_to_the_search(om: Omega) -> None:
         "cv": 3,
         "scoring": ["accuracy", "f1"],
         "refit": "f1",
-        "n_jobs": 1,
         "return_train_score": True,
     }
     meta = om.runtime.model("logistic").gridsearch(x, y, parameters=parameters, n_jobs=1, **kw).get(60)
