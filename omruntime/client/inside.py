@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 
@@ -35,6 +35,9 @@ class _LinkBackend(Backend):
 
     def submit(self, call: Call) -> Future[bytes]:
         return self._link.submit(call)
+
+    def submit_canvas(self, id: str, calls: Sequence[Call]) -> None:
+        self._link.submit_canvas(id, calls)
 
     def workers(self) -> list[WorkerInfo]:
         return self._link.workers()

@@ -80,6 +80,11 @@ class Canvases:
             return False
         return True
 
+    def watched(self, canvas: str) -> list[Future[bytes]]:
+        """Return the future of a canvas that was submitted here and is not over, if it is one."""
+        with self._lock:
+            return [self._waiting[canvas]] if canvas in self._waiting else []
+
     def watch(self, canvas: str, site: Site) -> Future[bytes]:
         """Return a future of a canvas' packed outcome; empty bytes mean that the ledger alone can tell."""
         future: Future[bytes] = Future()

@@ -176,12 +176,15 @@ class Dispatcher:
         return self._queue.count(labels)
 
     def expedite(self, task: str) -> list[Future[bytes]]:
-        """Have a task begin before others, and return the futures of its deliveries here."""
-        with self._lock:
-            deliveries = list(self._open.get(task, ()))
-        for delivery in deliveries:
+        """Have a task, or the steps of a canvas, begin before others; return the futures of the task's deliveries."""
+        deliveries = self._open_of(task)
+        for delivery in deliveries or [each for each in self.open_deliveries() if each.header.canvas == task]:
             self._queue.promote(delivery)
         return [delivery.future for delivery in deliveries]
+
+    def _open_of(self, task: str) -> list[Delivery]:
+        with self._lock:
+            return list(self._open.get(task, ()))
 
     def later(self, delay: float, delivery: Delivery) -> None:
         """Dispatch a delivery after ``delay`` seconds, unless it has been settled by then."""

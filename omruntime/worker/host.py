@@ -84,7 +84,7 @@ class Host:
         self._canvases = Canvases(auth, self._send, tied=tied)
         self._dispatcher.follow = self._canvases.follow
         self._crew = self._dispatcher.crew = Crew(self._make_slot, self._dispatcher)
-        self._waits = Waits(self._dispatcher, self._crew, spares)
+        self._waits = Waits(self._dispatcher, self._crew, self._canvases, spares)
         self._slot_numbers = itertools.count(1)
         self._caretakers: dict[int, Caretaker] = {}
         self._stewarding = Keeper(f"{self.id}-steward", max(self._period, 1.0), self._look_after)
@@ -218,6 +218,11 @@ class Host:
             self._waits.end(slot, message.data["task"])
 
     def _submit_for_task(self, data: dict[str, Any], buffers: list[memoryview]) -> None:
+        canvas = data.get("canvas")
+        if canvas and self._tied and not self._canvases.watched(canvas):
+            # All of it happens here, so that this host knows when it is over.
+            header = peek_call(buffers)
+            self._canvases.watch(canvas, self.sites.get(header.store_id, header.store_url))
         try:
             self._send(Call(data["id"], data["name"], data["label"], tuple(buffers)))
         except RuntimeClosed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -104,6 +104,13 @@ class HostLink:
         data = {"id": call.id, "name": call.name, "label": call.label}
         self._send("submit", data, call.payload)
         return Future()
+
+    def submit_canvas(self, canvas: str, calls: Sequence[Call]) -> None:
+        """Send the first steps of a canvas."""
+        for call in calls:
+            self._send(
+                "submit", {"id": call.id, "name": call.name, "label": call.label, "canvas": canvas}, call.payload
+            )
 
     def keep(self, effects: list[Effect], results: str) -> None:
         """Tell what the task has stored that counts however it ends, and the name of its executed copy."""

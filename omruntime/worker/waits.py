@@ -11,6 +11,7 @@ from omruntime.worker.process import RunnerProcess
 from omruntime.worker.slot import Slot
 
 if TYPE_CHECKING:
+    from omruntime.worker.canvases import Canvases
     from omruntime.worker.crew import Crew
     from omruntime.worker.dispatch import Dispatcher
 
@@ -38,11 +39,12 @@ class Waits:
     Args:
         dispatcher: knows the tasks that this host has; of others the runner reads the ledger itself.
         crew: has spares stand in for the slots whose tasks wait.
+        canvases: knows the canvases that were submitted here.
         limit: slots whose tasks may wait at a time.
     """
 
-    def __init__(self, dispatcher: Dispatcher, crew: Crew, limit: int) -> None:
-        self._dispatcher, self._crew, self._limit = dispatcher, crew, limit
+    def __init__(self, dispatcher: Dispatcher, crew: Crew, canvases: Canvases, limit: int) -> None:
+        self._dispatcher, self._crew, self._canvases, self._limit = dispatcher, crew, canvases, limit
         self._lock = threading.Lock()
         self._waiting: dict[Slot, RunnerProcess] = {}
         """Slots whose tasks wait, in the order in which they began to."""
@@ -65,7 +67,7 @@ class Waits:
         self._crew.has_changed()
 
     def _follow(self, slot: Slot, task: str) -> None:
-        futures = self._dispatcher.expedite(task)
+        futures = self._dispatcher.expedite(task) or self._canvases.watched(task)
         if not futures:
             self._tell(slot, task, b"")
         with self._lock:
