@@ -143,6 +143,18 @@ def the_others_of_a_parallel(ctx: Context) -> None:
     values = result.getall(return_exceptions=True)
     assert [values[1]["result"], values[3]["result"]] == [1, 3]
     assert [values[0].args, values[2].args] == [("written first",), ("finished first",)]
+    _the_last_to_finish_fails_too(ctx)
+
+
+def _the_last_to_finish_fails_too(ctx: Context) -> None:
+    log, gate = str(ctx.log), ctx.gate("last")
+    with ctx.om.runtime.parallel() as crt:
+        crt.script("step").run(log=log, fail="written first")
+        crt.script("step").run(log=log, gate=str(gate), fail="finished last")
+        result = crt.run()
+    ctx.fails(result.steps()[0], Trouble)
+    gate.open()
+    assert ctx.fails(result, Trouble).args == ("written first",)
 
 
 @virtualobj
