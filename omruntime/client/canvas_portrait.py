@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from omruntime.canvas import ROOT, Plan
 from omruntime.client.portrait import run_times
 from omruntime.ledger import TaskState
-from omruntime.pictures import STATES, Node, Picture, Section, Tree
+from omruntime.pictures import Node, Picture, Section, Tree, tally
 from omruntime.pictures.texts import clock, lasting
 
 __all__ = ["MOST_STEPS", "canvas_picture"]
@@ -31,8 +30,7 @@ def canvas_picture(
         steps: what the ledger says of the steps, by their numbers, as far as that is known.
         outcome: what to show of its value or its error.
     """
-    counts = Counter(each.status for each in steps.values())
-    told = ", ".join(f"{counts[word]} {word}" for word in STATES if counts[word])
+    told = tally(each.status for each in steps.values())
     facts = [("id", id), ("steps", f"{plan.steps}: {told}" if told else str(plan.steps)), *_times(state)]
     tree = Tree("", [_node(plan, place, steps, 1) for place in plan.children(ROOT)])
     return Picture(plan.kind(ROOT), "canvas", state.status, facts, (tree, *outcome))
@@ -60,6 +58,9 @@ def _step(number: int, state: TaskState | None) -> Node:
         return Node(f"step {number}")
     started, ended = run_times(state)
     note = lasting((ended or time.time()) - started) if started else ""
+    worker = state.end.worker if state.end is not None else state.claim.worker if state.claim is not None else ""
+    if note and worker:
+        note = f"{note} on {worker}"
     if state.status == "FAILURE" and not started:
         note = "never ran, since a step before it failed"
     return Node(state.name or f"step {number}", state.status, note)
