@@ -6,15 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 
 from omruntime.canvas import ROOT, Plan
-from omruntime.client.portrait import run_times
+from omruntime.client.group_portrait import status_of_all, task_node
 from omruntime.ledger import TaskState
 from omruntime.pictures import Node, Picture, Section, Tree, tally
 from omruntime.pictures.texts import clock, lasting
 
-__all__ = ["MOST_STEPS", "canvas_picture"]
+__all__ = ["canvas_picture"]
 
-MOST_STEPS = 20_000
-"""Steps whose state is looked at."""
 _DEEPEST = 12
 
 
@@ -50,25 +48,11 @@ def _node(plan: Plan, place: int, steps: Mapping[int, TaskState], depth: int) ->
     span = plan.span(place)
     children = [_node(plan, each, steps, depth + 1) for each in plan.children(place)] if depth < _DEEPEST else []
     known = {steps[number].status for number in span if number in steps}
-    return Node(plan.kind(place), _together(known), f"{len(span)} {'step' if len(span) == 1 else 'steps'}", children)
+    return Node(
+        plan.kind(place), status_of_all(known), f"{len(span)} {'step' if len(span) == 1 else 'steps'}", children
+    )
 
 
 def _step(number: int, state: TaskState | None) -> Node:
-    if state is None:
-        return Node(f"step {number}")
-    started, ended = run_times(state)
-    note = lasting((ended or time.time()) - started) if started else ""
-    worker = state.end.worker if state.end is not None else state.claim.worker if state.claim is not None else ""
-    if note and worker:
-        note = f"{note} on {worker}"
-    if state.status == "FAILURE" and not started:
-        note = "never ran, since a step before it failed"
-    return Node(state.name or f"step {number}", state.status, note)
-
-
-def _together(statuses: set[str]) -> str:
-    """Return the status of a part by those of its steps."""
-    for word in ("FAILURE", "REVOKED"):
-        if word in statuses:
-            return word
-    return next(iter(statuses)) if len(statuses) == 1 else "STARTED" if statuses else ""
+    name = f"step {number}" if state is None or not state.name else state.name
+    return task_node(name, state, "never ran, since a step before it failed")
