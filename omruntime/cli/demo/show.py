@@ -44,7 +44,7 @@ def play(settings: Settings) -> None:
         story.reduced(canvas)
         if settings.json:
             print_json(Board(om, [*board.handles, *canvas.steps()]).rows())
-        console.print(board, canvas)
+        console.print(board, canvas, "")
         _end(console, settings, predicted, time.monotonic() - began)
 
 
