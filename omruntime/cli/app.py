@@ -13,6 +13,7 @@ import click
 from omruntime.cli.control import cancel, logs
 from omruntime.cli.demo import demo
 from omruntime.cli.failures import report
+from omruntime.cli.jobs import jobs
 from omruntime.cli.keys import key
 from omruntime.cli.objects import ls, put
 from omruntime.cli.run import run
@@ -64,7 +65,7 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 @click.version_option(package_name="omruntime", message="%(prog)s %(version)s")
 @common
 def app() -> None:
-    """Run models and scripts anywhere, and find what became of them.
+    """Run models, scripts and notebooks anywhere, and find what became of them.
 
     The store is that of --store, else of OMRUNTIME_STORE, else of omruntime.toml or [tool.omruntime] of
     pyproject.toml (store = "..."), else SQLite in your data directory. The engine is found the same way, by
@@ -82,7 +83,7 @@ def app() -> None:
     """  # noqa: D301  (the backslash is one that click reads)
 
 
-for command in (demo, put, ls, run, result, status, logs, cancel, workers, labels, backends, key, steward):
+for command in (demo, put, ls, run, result, status, jobs, logs, cancel, workers, labels, backends, key, steward):
     app.add_command(command)
 
 

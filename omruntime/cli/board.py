@@ -21,19 +21,23 @@ COLUMNS = ("name", "id", "worker", "status", "seconds")
 def task_row(id: str, state: TaskState) -> dict[str, Any]:
     """Return what the facts say of a task."""
     from omruntime.client.portrait import run_times
+    from omruntime.ledger import CANVAS_NAMES
 
     claim, end, request = state.claim, state.end, state.request
     started, ended = run_times(state)
+    submitted = end.submitted if end is not None else request.submitted if request is not None else 0.0
+    # Nobody runs a canvas: it takes as long as it is open.
+    begun = started or (submitted if state.name.startswith(CANVAS_NAMES) else 0.0)
     return {
         "name": state.name,
         "id": id,
         "worker": end.worker if end is not None else claim.worker if claim is not None else "",
         "status": state.status,
         "attempt": state.attempt,
-        "submitted": end.submitted if end is not None else request.submitted if request is not None else 0.0,
+        "submitted": submitted,
         "started": started,
         "ended": ended,
-        "seconds": seconds(started, ended or time.time()),
+        "seconds": seconds(begun, ended or time.time()),
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,8 +21,23 @@ __all__ = ["ls", "put"]
 STORES = ("datasets", "models", "scripts", "jobs")
 
 
+_BY_SUFFIX = {".ipynb": "jobs", ".py": "jobs", ".pkl": "models", ".joblib": "models"}
+
+
+class _Store(Word):
+    """The word for a store; a file in its place is told where it belongs."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word, or fail with what may have been meant."""
+        path = Path(str(value))
+        if value not in STORES and (path.suffix or path.is_dir()):
+            kind = _BY_SUFFIX.get(path.suffix, "datasets") if path.suffix else "scripts"
+            self.fail(f"the store comes first, and the file last: put {kind} {path.stem} {value}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.command(short_help="Store a file or a script package.")
-@click.argument("kind", type=Word("store", STORES), metavar="STORE")
+@click.argument("kind", type=_Store("store", STORES), metavar="STORE")
 @click.argument("name")
 @click.argument("source")
 @click.option("--append", is_flag=True, help="Add the rows to the dataset instead of replacing it.")
@@ -33,7 +49,7 @@ def put(settings: Settings, kind: str, name: str, source: str, append: bool, tag
     """Store SOURCE under NAME.
 
     STORE is one of datasets (.csv, .parquet, .json, .npy), models (a pickle, with --trust), scripts (the directory of
-    a package), jobs (.ipynb).
+    a package), jobs (.ipynb; a .py becomes a notebook of one cell).
     """
     if append and kind != "datasets":
         raise click.UsageError(f"--append is for datasets; {kind} are replaced as a whole")

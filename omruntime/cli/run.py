@@ -1,4 +1,4 @@
-"""Commands that run what is stored: run model, run script."""
+"""Commands that run what is stored: run model, run script, run job."""
 
 from __future__ import annotations
 
@@ -61,10 +61,12 @@ _SECONDS = click.FloatRange(min=0)
 _OPTIONS = (
     click.option(
         "-p",
+        "--param",
         "parameters",
         multiple=True,
         type=Pair(),
-        help="Keyword argument, JSON or else text; repeatable.",
+        metavar="NAME=VALUE",
+        help="Keyword argument or parameter, JSON or else text; repeatable.",
     ),
     click.option("--label", metavar="LABEL", help="Labels the worker must have, like gpu or gpu,big."),
     click.option("--retries", type=click.IntRange(min=0), help="Attempts beyond the first."),
@@ -85,10 +87,10 @@ def _running(command: Command) -> Command:
     return common(command)
 
 
-@click.group(cls=Group, short_help="Run a model or a script.")
+@click.group(cls=Group, short_help="Run a model, a script or a notebook.")
 @common
 def run() -> None:
-    """Run a model's action or a script.
+    """Run a model's action, a script or a notebook.
 
     How the task stands goes to stderr, as a table on a terminal and else as a line for each change, and its value to
     stdout; with --detach its id goes to stdout. Values of ARG and -p are JSON where they can be read as JSON, and the
@@ -141,6 +143,22 @@ def script(
         lambda runtime: runtime.script(name).run(*map(parsed, args), **dict(parameters)),
         Wanted(**wanted),
     )
+
+
+@run.command(short_help="Run a notebook.")
+@click.argument("name")
+@click.argument("args", nargs=-1, metavar="[ARG]...")
+@_running
+@pass_settings
+def job(settings: Settings, /, name: str, args: tuple[str, ...], parameters: tuple[Any, ...], **wanted: Any) -> None:
+    """Run the notebook NAME; -p binds a variable of it, and every ARG is in its job['args'].
+
+    The value is the executed copy that the run has left in the store.
+    """
+    given = dict(parameters)
+    if "timeout" in given:
+        raise click.UsageError("a parameter 'timeout' is the time limit of the run; say --task-timeout")
+    _carry_out(settings, lambda runtime: runtime.job(name).run(*map(parsed, args), **given), Wanted(**wanted))
 
 
 def _data(text: str) -> Any:

@@ -109,9 +109,15 @@ def _notebook(path: Path) -> Any:
     return nbformat.read(path, as_version=4)
 
 
+def _source(path: Path) -> Any:
+    from omruntime.kinds.notebooks import notebook_of
+
+    return notebook_of(path.read_text())
+
+
 def _missing(extra: str, path: Path) -> MissingExtra:
     return MissingExtra(f"reading {path.name!r} needs what an extra brings; pip install 'omruntime[{extra}]'")
 
 
 _DATASETS: dict[str, Callable[[Path], Any]] = {".csv": _csv, ".parquet": _parquet, ".json": _json, ".npy": _npy}
-_NOTEBOOKS: dict[str, Callable[[Path], Any]] = {".ipynb": _notebook}
+_NOTEBOOKS: dict[str, Callable[[Path], Any]] = {".ipynb": _notebook, ".py": _source}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from omruntime.cli.board import COLUMNS, task_row
+from omruntime.cli.board import COLUMNS, Board, task_row
 from omruntime.cli.output import print_facts, print_json, print_table, print_value
 from omruntime.cli.progress import working
 from omruntime.cli.settings import Settings, common, pass_settings
@@ -41,17 +41,20 @@ def result(settings: Settings, id: str, timeout: float | None) -> None:
 @click.command(short_help="Tell about a task, or list tasks.")
 @click.argument("id", required=False)
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Open and ended tasks to list."
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Open and ended tasks, or steps, to list.",
 )
 @click.option("--lines", type=click.IntRange(min=0), default=_LOG_LINES, show_default=True, help="Lines of output.")
 @common
 @pass_settings
 def status(settings: Settings, id: str | None, limit: int, lines: int) -> None:
-    """Tell all about the task ID; without one, list the open tasks and those that ended last."""
+    """Tell all about the task ID, of a canvas its steps too; without one, list the open tasks and those that ended last."""
     with settings.opened() as om:
         if id is not None:
-            facts = _facts(om, id, lines)
-            print_json(facts) if settings.json else print_facts({**facts, **_readable(facts)})
+            _tell(settings, om, id, lines, limit)
             return
         tasks = _open(om, limit) + _ended(om, limit)
         if settings.json:
@@ -59,6 +62,29 @@ def status(settings: Settings, id: str | None, limit: int, lines: int) -> None:
             return
         rows = [[each[name] for name in COLUMNS] for each in tasks]
         print_table(COLUMNS, rows, empty=f"no tasks in {om.store.url}")
+
+
+def _tell(settings: Settings, om: Omega, id: str, lines: int, limit: int) -> None:
+    from omruntime.ledger import CANVAS_NAMES
+
+    facts = _facts(om, id, lines)
+    steps = _steps(om, id) if facts["name"].startswith(CANVAS_NAMES) else []
+    if settings.json:
+        print_json({**facts, "steps": steps} if steps else facts)
+        return
+    print_facts({**facts, **_readable(facts)})
+    if steps:
+        click.echo()
+        print_table(COLUMNS, [[each[name] for name in COLUMNS] for each in steps[:limit]], empty="")
+    if len(steps) > limit:
+        click.echo(f"... and {len(steps) - limit} steps more; --limit {len(steps)} lists all")
+
+
+def _steps(om: Omega, id: str) -> list[dict[str, Any]]:
+    """Return the steps of a canvas, in the order written."""
+    from omruntime.client.canvas_results import CanvasResult
+
+    return Board(om, CanvasResult(id, om.session, None).steps()).rows()
 
 
 def find(om: Omega, id: str) -> AsyncResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from omruntime.cli.failures import TaskFailed
-from omruntime.errors import RemoteTraceback, ResultTimeout
+from omruntime.errors import JobError, RemoteTraceback, ResultTimeout
 
 if TYPE_CHECKING:
     from omruntime import AsyncResult
@@ -29,7 +29,7 @@ def await_value(handle: AsyncResult, timeout: float | None, *, ends_with_us: boo
         return handle.get(timeout)
     except Exception as exc:
         # What the task raised comes with its remote traceback as the cause, and may be of any type.
-        if isinstance(exc.__cause__, RemoteTraceback):
+        if isinstance(exc.__cause__, RemoteTraceback) or isinstance(exc, JobError):
             raise TaskFailed(handle.id, exc) from exc
         if ends_with_us and isinstance(exc, ResultTimeout):
             raise ResultTimeout(

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from omruntime.canvas import ROOT, Plan
-from omruntime.client.portrait import run_times
+from omruntime.client.group_portrait import status_of_all, task_node
 from omruntime.ledger import TaskState
-from omruntime.pictures import STATES, Node, Picture, Section, Tree
+from omruntime.pictures import Node, Picture, Section, Tree, tally
 from omruntime.pictures.texts import clock, lasting
 
-__all__ = ["MOST_STEPS", "canvas_picture"]
+__all__ = ["canvas_picture"]
 
-MOST_STEPS = 20_000
-"""Steps whose state is looked at."""
 _DEEPEST = 12
 
 
@@ -31,8 +28,7 @@ def canvas_picture(
         steps: what the ledger says of the steps, by their numbers, as far as that is known.
         outcome: what to show of its value or its error.
     """
-    counts = Counter(each.status for each in steps.values())
-    told = ", ".join(f"{counts[word]} {word}" for word in STATES if counts[word])
+    told = tally(each.status for each in steps.values())
     facts = [("id", id), ("steps", f"{plan.steps}: {told}" if told else str(plan.steps)), *_times(state)]
     tree = Tree("", [_node(plan, place, steps, 1) for place in plan.children(ROOT)])
     return Picture(plan.kind(ROOT), "canvas", state.status, facts, (tree, *outcome))
@@ -52,22 +48,11 @@ def _node(plan: Plan, place: int, steps: Mapping[int, TaskState], depth: int) ->
     span = plan.span(place)
     children = [_node(plan, each, steps, depth + 1) for each in plan.children(place)] if depth < _DEEPEST else []
     known = {steps[number].status for number in span if number in steps}
-    return Node(plan.kind(place), _together(known), f"{len(span)} {'step' if len(span) == 1 else 'steps'}", children)
+    return Node(
+        plan.kind(place), status_of_all(known), f"{len(span)} {'step' if len(span) == 1 else 'steps'}", children
+    )
 
 
 def _step(number: int, state: TaskState | None) -> Node:
-    if state is None:
-        return Node(f"step {number}")
-    started, ended = run_times(state)
-    note = lasting((ended or time.time()) - started) if started else ""
-    if state.status == "FAILURE" and not started:
-        note = "never ran, since a step before it failed"
-    return Node(state.name or f"step {number}", state.status, note)
-
-
-def _together(statuses: set[str]) -> str:
-    """Return the status of a part by those of its steps."""
-    for word in ("FAILURE", "REVOKED"):
-        if word in statuses:
-            return word
-    return next(iter(statuses)) if len(statuses) == 1 else "STARTED" if statuses else ""
+    name = f"step {number}" if state is None or not state.name else state.name
+    return task_node(name, state, "never ran, since a step before it failed")

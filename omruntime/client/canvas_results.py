@@ -168,10 +168,11 @@ class CanvasResult(AsyncResult):
         return self._session.ledger.logs(step_id(self.id, number) for number in range(self._plan.steps))
 
     def _picture(self) -> Picture:
-        from omruntime.client.canvas_portrait import MOST_STEPS, canvas_picture
+        from omruntime.client.canvas_portrait import canvas_picture
+        from omruntime.client.group_portrait import MOST_TASKS
 
         state, plan = self._state(), self._plan
-        ids = {step_id(self.id, number): number for number in range(min(plan.steps, MOST_STEPS))}
+        ids = {step_id(self.id, number): number for number in range(min(plan.steps, MOST_TASKS))}
         found = self._session.ledger.states(ids)
         steps = {ids[id]: each for id, each in found.items() if isinstance(each, TaskState)}
         return canvas_picture(self.id, state, plan, steps, self._shown_outcome(state))

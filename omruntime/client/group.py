@@ -8,11 +8,12 @@ from typing import Any
 
 from omruntime.client.progress import show_progress
 from omruntime.client.result import AsyncResult
+from omruntime.pictures import Picture, Pictured
 
 __all__ = ["GroupResult"]
 
 
-class GroupResult(Sequence[AsyncResult]):
+class GroupResult(Sequence[AsyncResult], Pictured):
     """The handles of steps that run at the same time, in the order written.
 
     Attributes:
@@ -43,6 +44,14 @@ class GroupResult(Sequence[AsyncResult]):
         """Show a bar, in a terminal or a notebook, until all steps are over; an interrupt ends the watching only."""
         if self._members:
             show_progress("group", self._members[0].ledger, [member.id for member in self._members], self.ready)
+
+    def _picture(self) -> Picture:
+        from omruntime.client.group_portrait import MOST_TASKS, Member, group_picture
+
+        handles = self._members[:MOST_TASKS]
+        states = handles[0].ledger.states([each.id for each in handles]) if handles else {}
+        members = [Member.of(each, states[each.id]) for each in handles]
+        return group_picture("group", "at the same time", len(self), members, [("id", self.id)])
 
     def __len__(self) -> int:
         return len(self._members)

@@ -84,16 +84,16 @@ class OmegaJobProxy(_Proxy):
         tasks = [jobs.put(node, name, attributes={**facts, "task_id": new_id()}) for name in names]
         for meta, param in zip(tasks, given, strict=True):
             self._send(meta, param)
-        return JobTasks(tasks, self._runtime)
+        return JobTasks(stem, tasks, self._runtime)
 
-    def list(self, task_group: str = ALL) -> builtins.list[Metadata]:
-        """Return the notebooks that `map` has made of this one, those of one group where it is named."""
+    def list(self, task_group: str = ALL) -> JobTasks:
+        """Return the tasks that `map` has made of this notebook, those of one group where it is named."""
         notebook, stem = self._notebook()
         found = self._runtime.om.jobs.list(f"{_TASKS}{glob.escape(stem)}/*", raw=True)
         # Names may share a beginning; the task knows whose it is.
         mine = [meta for meta in found if meta.attributes.get("source_job") == notebook.name]
         chosen = [meta for meta in mine if task_group in (ALL, meta.attributes["task_group"])]
-        return sorted(chosen, key=lambda meta: (meta.created, meta.name))
+        return JobTasks(stem, sorted(chosen, key=lambda meta: (meta.created, meta.name)), self._runtime)
 
     def status(self, task_group: str = ALL) -> pd.DataFrame:
         """Return what has become of the tasks that `map` has made: ``name, task_id, status, run_status``."""
@@ -117,13 +117,13 @@ class OmegaJobProxy(_Proxy):
             CanvasError: a canvas is being recorded.
         """
         self._check_no_canvas("restart")
-        notebook, _ = self._notebook()
-        tasks = self.list(ALL if task_group is None else task_group)
+        notebook, stem = self._notebook()
+        tasks: builtins.list[Metadata] = self.list(ALL if task_group is None else task_group)
         if task_group is None and tasks:
             latest = tasks[-1].attributes["task_group"]
             tasks = [meta for meta in tasks if meta.attributes["task_group"] == latest]
         due = [each.meta for each in TaskRecord.of(tasks, self._runtime) if each.is_due]
-        return JobTasks([meta for meta in due if self._restart(meta, notebook)], self._runtime)
+        return JobTasks(stem, [meta for meta in due if self._restart(meta, notebook)], self._runtime)
 
     def _restart(self, meta: Metadata, notebook: Metadata) -> bool:
         """Send one task again; False when somebody else has."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from omruntime.client.result import AsyncResult
 from omruntime.errors import ResultExpired, ResultTimeout, UnknownTask
+from omruntime.ledger import TaskState
+from omruntime.pictures import Count, Picture, Pictured, follow, polled
 from omruntime.store import Metadata
 
 if TYPE_CHECKING:
     from omruntime.client.runtime import OmegaRuntime
-    from omruntime.pictures.progress import Count
 
 __all__ = ["NEVER_SENT", "JobTasks", "TaskRecord"]
 
@@ -28,13 +30,19 @@ class TaskRecord:
 
     meta: Metadata
     status: str
+    state: TaskState | None = None
+    """What the ledger knows of that run, while it does."""
 
     @classmethod
     def of(cls, tasks: Iterable[Metadata], runtime: OmegaRuntime) -> list[TaskRecord]:
         """Return the records of tasks, in few look-ups."""
         tasks = list(tasks)
         states = runtime.om.session.ledger.states([meta.attributes["task_id"] for meta in tasks])
-        return [cls(meta, _status(meta, states[meta.attributes["task_id"]], runtime)) for meta in tasks]
+        return [cls._of(meta, states[meta.attributes["task_id"]], runtime) for meta in tasks]
+
+    @classmethod
+    def _of(cls, meta: Metadata, state: Any, runtime: OmegaRuntime) -> TaskRecord:
+        return cls(meta, _status(meta, state, runtime), state if isinstance(state, TaskState) else None)
 
     @property
     def task_id(self) -> str:
@@ -63,16 +71,24 @@ def _status(meta: Metadata, state: Any, runtime: OmegaRuntime) -> str:
     return str(state.status)
 
 
-class JobTasks(list[Metadata]):
-    """The tasks that a `map` or `restart` has sent: the `Metadata` of their notebooks, in the order written."""
+class JobTasks(list[Metadata], Pictured):
+    """Tasks that a notebook was mapped to: the `Metadata` of their notebooks, in the order written."""
 
-    def __init__(self, tasks: Iterable[Metadata], runtime: OmegaRuntime) -> None:
+    def __init__(self, name: str, tasks: Iterable[Metadata], runtime: OmegaRuntime) -> None:
         super().__init__(tasks)
+        self._name = name
         self._runtime = runtime
-        self._handles = [runtime.result(meta.attributes["task_id"]) for meta in self]
+
+    @cached_property
+    def _handles(self) -> list[AsyncResult]:
+        return [self._runtime.result(meta.attributes["task_id"]) for meta in self]
 
     def collect(self) -> list[AsyncResult]:
-        """Return the handles of the tasks, in the order written."""
+        """Return the handles of the tasks, in the order written.
+
+        Raises:
+            UnknownTask: one of them was never sent, since `map` was interrupted before it.
+        """
         return list(self._handles)
 
     def get(self, timeout: float | None = None) -> list[Metadata]:
@@ -101,13 +117,25 @@ class JobTasks(list[Metadata]):
 
     def progress(self) -> None:
         """Show a bar until all tasks are over; an interrupt ends the watching, and no task."""
-        from omruntime.pictures.progress import follow, polled
-
         follow("tasks", polled(self._count))
 
     def _count(self) -> Count:
-        from omruntime.pictures.progress import Count
 
         records = TaskRecord.of(self, self._runtime)
         over = [each for each in records if each.run_status != "unknown"]
         return Count(len(over), len(records), sum(each.is_due for each in over))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The list is what can go to another process.
+        return list, (list(self),)
+
+    def _picture(self) -> Picture:
+        from omruntime.client.group_portrait import MOST_TASKS, Member, group_picture
+
+        members = []
+        for each in TaskRecord.of(self[:MOST_TASKS], self._runtime):
+            label = each.meta.name.rpartition("/")[2].removesuffix(".ipynb")
+            handle = AsyncResult(each.task_id, self._runtime.om.session, self._runtime)
+            members.append(Member(label, each.status, handle, each.state))
+        groups = dict.fromkeys(str(meta.attributes["task_group"]) for meta in self)
+        return group_picture(self._name, "mapped notebook", len(self), members, [("group", ", ".join(groups))])

@@ -7,7 +7,7 @@ Whoever knows a thing builds its `Picture`; nothing here knows of tasks or store
 from omruntime.pictures.model import Node, Picture, Section, Table, Text, Tree
 from omruntime.pictures.pictured import Pictured
 from omruntime.pictures.progress import Count, follow, polled
-from omruntime.pictures.states import STATES, State, state_of
+from omruntime.pictures.states import STATES, State, state_of, tally
 
 __all__ = [
     "STATES",
@@ -23,4 +23,5 @@ __all__ = [
     "follow",
     "polled",
     "state_of",
+    "tally",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["STATES", "State", "state_of"]
+__all__ = ["STATES", "State", "state_of", "tally"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +39,10 @@ STATES = {
 def state_of(word: str) -> State:
     """Return how a status looks; a word that is none looks like nothing in particular."""
     return STATES.get(word) or State(word, "·", "", "#6b7280")
+
+
+def tally(words: Iterable[str]) -> str:
+    """Return how often each status occurs, as a text, in the order of a task's life."""
+    counts = Counter(words)
+    order = [*(word for word in STATES if word in counts), *(word for word in counts if word not in STATES)]
+    return ", ".join(f"{counts[word]} {word}" for word in order)

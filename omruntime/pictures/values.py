@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any
 
-from omruntime.pictures.model import Section, Table, Text
+from omruntime.pictures.model import Picture, Section, Table, Text
+from omruntime.pictures.pictured import Pictured
 from omruntime.pictures.texts import clipped, pretty
 
 __all__ = ["preview"]
@@ -23,10 +25,18 @@ def preview(value: Any, title: str = "value") -> Section:
         return _frame(value.to_frame(name), f"{title}: Series of {_many(len(value), 'row')}, {value.dtype}")
     if pandas is not None and isinstance(value, pandas.DataFrame):
         return _frame(value, f"{title}: {_many(len(value), 'row')}, {_many(len(value.columns), 'column')}")
+    if isinstance(value, Pictured):
+        with suppress(Exception):  # What cannot be looked at now has a text all the same.
+            return _embedded(value._picture(), title)  # noqa: SLF001 - drawn by the one who asks
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
     if isinstance(shape, tuple) and shape and dtype is not None:
         title = f"{title}: {type(value).__name__} of {' by '.join(map(str, shape))}, {dtype}"
     return Text(title, pretty(value))
+
+
+def _embedded(picture: Picture, title: str) -> Table:
+    facts = [(name, text) for name, text in picture.facts if text]
+    return Table(f"{title}: {picture.what} {picture.title}", ("", ""), facts)
 
 
 def _frame(frame: Any, title: str) -> Table:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from omruntime.errors import OmegaRuntimeError
 from omruntime.masking import masked
 from omruntime.pictures.model import Picture, Section, Table, Text
-from omruntime.pictures.texts import clock, pretty
+from omruntime.pictures.texts import clipped, clock, pretty
 from omruntime.store.metadata import Metadata
 from omruntime.store.names import NOUNS
+from omruntime.store.runs import JOB_RUNS
 
 __all__ = ["metadata_picture"]
 
 _LINES = 8
 _MOST = 40
+_STATUS = {"OK": "SUCCESS", "ERROR": "FAILURE"}
+"""How the runs of notebooks are said to have ended, and the words for it that tasks have."""
 
 
 def metadata_picture(meta: Metadata, list_versions: Callable[[Metadata], Sequence[Metadata]] | None) -> Picture:
@@ -42,16 +46,32 @@ def metadata_picture(meta: Metadata, list_versions: Callable[[Metadata], Sequenc
         ("created", _clock(meta.created)),
         ("modified", _clock(meta.modified)),
     )
-    if meta.attributes:
-        rows = [(str(name), pretty(masked(value, name), _LINES)) for name, value in meta.attributes.items()]
+    attributes, runs, run = dict(meta.attributes), (), {}
+    if meta.prefix == "jobs/":
+        runs, run = attributes.pop(JOB_RUNS, ()), attributes.pop("job_run", {})
+    if attributes:
+        rows = [(str(name), pretty(masked(value, name), _LINES)) for name, value in attributes.items()]
         sections.insert(0, Table("attributes", ("name", "value"), _cut(rows)))
+    if run.get("message"):
+        sections.insert(0, Text("error", run["message"], bad=True))
+    if runs:
+        sections.append(_runs(runs))
     if len(versions) > 1:
         listed = [
             (str(number), each.tag or "", _clock(each.modified))
             for number, each in zip(range(len(versions), 0, -1), versions, strict=True)
         ]
         sections.append(Table("versions", ("version", "tag", "modified"), _cut(listed), folded=True))
-    return Picture(meta.name, NOUNS.get(meta.prefix, "object"), facts=facts, sections=sections)
+    noun = "executed notebook" if run else NOUNS.get(meta.prefix, "object")
+    return Picture(meta.name, noun, _STATUS.get(run.get("status", ""), ""), facts, sections)
+
+
+def _runs(runs: Sequence[dict[str, Any]]) -> Table:
+    rows = [
+        (_clock(run["ts"]), _STATUS.get(run["status"], ""), run["results"], clipped(run["message"], 1))
+        for run in reversed(runs)
+    ]
+    return Table(f"runs, {len(runs)}, the latest first", ("started", "status", "copy", "error"), _cut(rows))
 
 
 def _cut(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:

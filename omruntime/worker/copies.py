@@ -56,7 +56,8 @@ class ExecutedCopy:
 
     def _take_name(self) -> None:
         self._started = datetime.now(UTC)
-        self.name = f"{RESULTS}{self._context.header.name}_{self._started:%Y-%m-%d %H:%M:%S.%f}.ipynb"
+        notebook = self._context.header.name.removesuffix(".ipynb")
+        self.name = f"{RESULTS}{notebook}_{self._started:%Y-%m-%d %H:%M:%S.%f}.ipynb"
         self._view = self._context.stage(self._context.om.jobs, kept=True)
 
     def change(self) -> None:

@@ -53,6 +53,24 @@ def test_a_script_runs_and_its_task_is_known_afterwards(store: str) -> None:
     assert [each["id"] for each in omruntime("status", "--limit", "1", "--json").json] == [task]
 
 
+def test_a_canvas_tells_its_steps(store: str) -> None:
+    with Omega() as om:
+        crt = om.runtime.sequence()
+        crt.script("echo").run(1)
+        crt.script("echo").run(2)
+        result = crt.run()
+        result.get(60)
+    facts = omruntime("status", result.id, "--json").json
+    assert (facts["name"], facts["status"]) == ("canvas.sequence", "SUCCESS")
+    assert facts["seconds"] == pytest.approx(facts["ended"] - facts["submitted"], abs=0.001)
+    assert [(step["id"], step["status"]) for step in facts["steps"]] == [
+        (step.id, "SUCCESS") for step in result.steps()
+    ]
+    told = omruntime("status", result.id, "--limit", "1").out
+    assert result.steps()[0].id in told
+    assert "... and 1 steps more; --limit 2 lists all" in told
+
+
 def test_a_model_is_fitted_and_used(line: None) -> None:
     fitted = omruntime("run", "model", "line", "fit", "line[^y]", "line[y]", "--json")
     assert (fitted.code, fitted.json["value"]["name"]) == (0, "line")

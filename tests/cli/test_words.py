@@ -13,7 +13,7 @@ from omruntime.cli.run import ACTIONS
 from omruntime.cli.words import parsed
 from tests.cli.commands import omruntime
 
-MORE = ("logs", "cancel", "workers", "labels", "backends", "key", "steward")
+MORE = ("jobs", "logs", "cancel", "workers", "labels", "backends", "key", "steward")
 
 
 @pytest.mark.parametrize(

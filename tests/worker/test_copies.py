@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,12 +44,12 @@ def notebook(*cells: str) -> Any:
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
 
 
-def context_of(om: Omega, told: Told, place: Path, task: str = "") -> TaskContext:
+def context_of(om: Omega, told: Told, place: Path, task: str = "", name: str = "n") -> TaskContext:
     store = om.store
     facts: dict[str, Any] = {"wire": WIRE, "python": PYTHON, "bucket": "default", "parts": []}
     named: dict[str, Any] = {
         "kind": "job",
-        "name": "n",
+        "name": name,
         "action": "run",
         "label": "default",
         "user": "u",
@@ -65,6 +66,12 @@ def end(om: Omega, context: TaskContext, state: str) -> None:
 
 def message(om: Omega, name: str) -> str:
     return str(om.jobs.metadata(name).attributes["job_run"]["message"])
+
+
+def test_a_copy_is_named_alike_however_its_notebook_was_called(om: Omega, tmp_path: Path) -> None:
+    for name in ("n", "n.ipynb"):
+        copy = ExecutedCopy(context_of(om, Told(), tmp_path, name=name), notebook("1"), {})
+        assert re.fullmatch(r"results/n_[-0-9]+ [:.0-9]+\.ipynb", copy.name)
 
 
 @pytest.mark.parametrize("state", ["FAILURE", "REVOKED", "SUCCESS"])

@@ -18,14 +18,14 @@ BUCKET = "demo"
 @common
 @pass_settings
 def demo(settings: Settings) -> None:
-    """See it work: fit two models on real data in worker processes, use them, deploy and run a script.
+    """See it work: fit two models on real data in worker processes and use them, then map a notebook and reduce.
 
     Everything is kept in the bucket 'demo' of the store, and a second run replaces it.
     """
-    missing = [name for name in ("sklearn", "pandas", "pyarrow") if find_spec(name) is None]
+    missing = [name for name in ("sklearn", "pandas", "pyarrow", "nbclient") if find_spec(name) is None]
     if missing:
         raise MissingExtra(
-            f"the demo fits models on data, and {', '.join(missing)} is not installed; "
+            f"the demo fits models on data and runs notebooks, and {', '.join(missing)} is not installed; "
             "pip install 'omruntime[all]', then run it again"
         )
     from omruntime.cli.demo.show import play

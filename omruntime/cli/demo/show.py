@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from omruntime.cli.board import Board
-from omruntime.cli.demo.package import NAME
+from omruntime.cli.demo.notebook import CHECK
 from omruntime.cli.demo.story import Story
 from omruntime.cli.hints import hint, shown
 from omruntime.cli.output import print_json
@@ -34,13 +34,17 @@ def play(settings: Settings) -> None:
     began = time.monotonic()
     with settings.opened(_runtime(settings)) as om:
         board = Board(om)
+        story = Story(om, store_url(settings.store), board, lambda line: _tell(console, line))
         _begin(console, om)
         with _live(console, board):
-            predicted = Story(om, store_url(settings.store), board, lambda line: _tell(console, line)).tell_all()
+            predicted = story.models()
+        canvas = story.canvas()
+        if not settings.json:
+            canvas.progress()
+        story.reduced(canvas)
         if settings.json:
-            print_json(board.rows())
-        elif not console.is_terminal:
-            console.print(board)
+            print_json(Board(om, [*board.handles, *canvas.steps()]).rows())
+        console.print(board, canvas, "")
         _end(console, settings, predicted, time.monotonic() - began)
 
 
@@ -64,7 +68,7 @@ def _live(console: Console, board: Board) -> AbstractContextManager[object]:
 
     if not console.is_terminal or console.quiet:
         return nullcontext()
-    return Live(get_renderable=lambda: board, console=console, refresh_per_second=8, vertical_overflow="visible")
+    return Live(get_renderable=lambda: board, console=console, refresh_per_second=8, transient=True)
 
 
 def _tell(console: Console, line: str) -> None:
@@ -92,10 +96,8 @@ def next_commands(settings: Settings, task: str) -> list[tuple[str, str]]:
         (hint(settings, "status"), "what ran"),
         (hint(settings, "result", task), "a value by the id of its task"),
         (hint(settings, *predict, objects=True, engine=True), "predict again"),
-        (
-            hint(settings, "run", "script", NAME, "cancer-predicted", objects=True, engine=True),
-            "run the script again",
-        ),
+        (hint(settings, "run", "job", CHECK, "-p", "digit=5", objects=True, engine=True), "check another digit"),
+        (hint(settings, "jobs", CHECK, objects=True), "what became of the notebook's runs"),
     ]
 
 

@@ -7,21 +7,23 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omruntime.cli.board import Board
+from omruntime.cli.demo.notebook import CHECK, DIGITS, check_notebook
 from omruntime.cli.demo.package import NAME, write_package
 from omruntime.cli.waiting import await_value
 from omruntime.errors import OmegaRuntimeError
 
 if TYPE_CHECKING:
-    from omruntime import AsyncResult, Omega
+    from omruntime import AsyncResult, CanvasResult, Omega
 
 __all__ = ["Story"]
 
+_MODELS = ("cancer", "digits")
 _KEPT_VERSIONS = 4
 _PATIENCE = 120.0
 
@@ -42,13 +44,15 @@ class Story:
     board: Board
     tell: Callable[[str], None]
 
-    def tell_all(self) -> AsyncResult:
-        """Take all steps and return the prediction that a fresh process has found."""
+    def models(self) -> AsyncResult:
+        """Store, fit, predict and score, and return the prediction that a fresh process has found."""
         self.put()
-        self.fit()
+        fits = [self.board.add(self._model(name).fit(f"{name}[^target]", f"{name}[target]")) for name in _MODELS]
+        # While the workers fit, this process has nothing to do.
+        self.deploy()
+        self.fit(fits)
         predicted = self.predict()
         self.score()
-        self.script()
         return predicted
 
     def put(self) -> None:
@@ -75,10 +79,20 @@ class Story:
             steps = [type(step).__name__ for _, step in getattr(model, "steps", [("", model)])]
             self.tell(f"stored  model {name}: {' and '.join(steps)}")
 
-    def fit(self) -> None:
-        """Fit both models at the same time."""
-        handles = [self._model(name).fit(f"{name}[^target]", f"{name}[target]") for name in ("cancer", "digits")]
-        for handle in map(self.board.add, handles):
+    def deploy(self) -> None:
+        """Store a notebook, and build and store a script package."""
+        jobs = self.om.jobs
+        for copy in jobs.list(f"results/{CHECK}_*"):
+            jobs.drop(copy, force=True)
+        jobs.put(check_notebook(self.om.bucket), CHECK)
+        self.tell(f"stored  notebook {CHECK}: its parameter is a digit")
+        with tempfile.TemporaryDirectory(prefix="omruntime-demo-") as place:
+            self.om.scripts.put(f"pkg://{write_package(Path(place))}", NAME)
+        self.tell(f"stored  script {NAME}: a package of two modules and a data file, built into a wheel")
+
+    def fit(self, handles: Sequence[AsyncResult]) -> None:
+        """Wait until the models are fitted."""
+        for handle in handles:
             _value(handle)
         workers = {row["worker"] for row in self.board.rows()}
         self.tell("fitted  both, " + ("at the same time in two workers" if len(workers) > 1 else "in one worker"))
@@ -92,27 +106,35 @@ class Story:
         if found != here:
             raise OmegaRuntimeError(f"another process found another value of task {handle.id} than this one has")
         self.tell(f"found   {len(found)} predictions from a fresh process, by the id of their task alone")
-        _value(self.board.add(self._model("cancer").predict("cancer-new[^target]", rName="cancer-predicted")))
         return handle
 
     def score(self) -> None:
         """Score both models on what they have not seen."""
-        names = ("cancer", "digits")
-        handles = [self._model(name).score(f"{name}-new[^target]", f"{name}-new[target]") for name in names]
-        for name, handle in zip(names, map(self.board.add, handles), strict=True):
+        handles = [self._model(name).score(f"{name}-new[^target]", f"{name}-new[target]") for name in _MODELS]
+        for name, handle in zip(_MODELS, map(self.board.add, handles), strict=True):
             self.tell(f"scored  {name}: {_value(handle):.1%} of what it had never seen is right")
 
-    def script(self) -> None:
-        """Deploy a script package and run it."""
-        with tempfile.TemporaryDirectory(prefix="omruntime-demo-") as place:
-            self.om.scripts.put(f"pkg://{write_package(Path(place))}", NAME)
-        self.tell(f"deployed  script {NAME}: a package of two modules and a data file, built into a wheel")
-        handle = self.board.add(self.om.runtime.script(NAME).run("cancer-predicted"))
-        counts = _value(handle)["result"]
-        self.tell("ran     it: it counted " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    def canvas(self) -> CanvasResult:
+        """Submit a prediction, then a notebook for each of some digits, then a script that puts them together."""
+        with self.om.runtime.sequence() as crt:
+            crt.model("digits").predict("digits-new[^target]", rName="digits-predicted")
+            with crt.mapreduce() as each:
+                for digit in DIGITS:
+                    each.job(CHECK).run(digit=digit)
+                each.script(NAME).run()
+            return crt.run()
+
+    def reduced(self, canvas: CanvasResult) -> None:
+        """Wait for the canvas."""
+        shares = _value(canvas)["result"]
+        self.tell(f"checked {len(shares)} digits, a notebook for each: " + _listed(shares))
 
     def _model(self, name: str) -> Any:
         return self.om.runtime.model(name)
+
+
+def _listed(shares: dict[str, str]) -> str:
+    return ", ".join(f"{digit} {share}" for digit, share in shares.items())
 
 
 def _value(handle: AsyncResult) -> Any:
