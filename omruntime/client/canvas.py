@@ -229,7 +229,7 @@ def _handed_on(recording: Recording, plan: Plan) -> list[tuple[Prepared, Prepare
     """Return the steps with what each is handed by the steps before it.
 
     Raises:
-        CanvasError: a model's action has no X, and no step before it hands it one.
+        CanvasError: a model's action has no X, and no step before it hands it one; or what a step was given is gone.
     """
     inputs = Inputs(plan, [taken_of(step) for step, _ in recording.steps])
     prepared = []
@@ -240,10 +240,21 @@ def _handed_on(recording: Recording, plan: Plan) -> list[tuple[Prepared, Prepare
                 f"step {number + 1}, {step.header.title}, has no X, and no step before it hands it one; nothing was "
                 "submitted: give it X"
             )
+        _keep_arguments(recording, number, step)
         upstream = Upstream(handed[0], recording.id, handed[1]) if handed is not None else None
         fields = {"canvas": recording.id, "upstream": upstream, "callback": callback is not None}
         prepared.append((step.with_fields(**fields), callback))
     return prepared
+
+
+def _keep_arguments(recording: Recording, number: int, step: Prepared) -> None:
+    """Have the large arguments of a step stay: until now they belonged to nobody who is recorded."""
+    for part in step.header.parts:
+        if part.blob and not recording.session.store.touch_blob(part.blob):
+            raise CanvasError(
+                f"what step {number + 1}, {step.header.title}, was given is gone from the store: the canvas was written "
+                "too long before run(); nothing was submitted: write it again"
+            )
 
 
 def _request_of_canvas(recording: Recording, backend: Any) -> Request:
