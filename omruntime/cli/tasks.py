@@ -51,7 +51,7 @@ def result(settings: Settings, id: str, timeout: float | None) -> None:
 @common
 @pass_settings
 def status(settings: Settings, id: str | None, limit: int, lines: int) -> None:
-    """Tell all about the task ID, with the steps of a canvas; without one, list open tasks and those that ended last."""
+    """Tell all about the task ID, with a canvas' steps; without one, list open tasks and those that ended last."""
     with settings.opened() as om:
         if id is not None:
             _tell(settings, om, id, lines, limit)

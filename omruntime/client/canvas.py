@@ -252,8 +252,8 @@ def _keep_arguments(recording: Recording, number: int, step: Prepared) -> None:
     for part in step.header.parts:
         if part.blob and not recording.session.store.touch_blob(part.blob):
             raise CanvasError(
-                f"what step {number + 1}, {step.header.title}, was given is gone from the store: the canvas was written "
-                "too long before run(); nothing was submitted: write it again"
+                f"what step {number + 1}, {step.header.title}, was given is gone from the store: the canvas was "
+                "written too long before run(); nothing was submitted: write it again"
             )
 
 
