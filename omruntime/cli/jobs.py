@@ -65,12 +65,13 @@ def _list(settings: Settings, om: Omega) -> None:
 
 def _tell(settings: Settings, om: Omega, name: str, limit: int) -> None:
     meta = om.jobs.metadata(name)
-    runs, tasks = runs_of(om, meta), tasks_of(om.runtime.job(meta.name).list(), om)
+    runs, count = runs_of(om, meta, limit)
+    tasks = tasks_of(om.runtime.job(meta.name).list(), om)
     if settings.json:
-        print_json({"name": meta.name, "runs": runs[:limit], "tasks": tasks[-limit:]})
+        print_json({"name": meta.name, "runs": runs, "tasks": tasks[-limit:]})
         return
-    print_table(*_shown(("results", "id", "status", "error"), runs[:limit]), empty=f"{meta.name} was never run")
-    _count_hidden(len(runs) - limit, "earlier runs", limit)
+    print_table(*_shown(("results", "id", "status", "error"), runs), empty=f"{meta.name} was never run")
+    _count_hidden(count - limit, "earlier runs", limit)
     if tasks:
         click.echo()
         print_table(*_shown(("task", "id", "status"), tasks[-limit:]), empty="")

@@ -30,12 +30,12 @@ def overview(om: Omega) -> list[dict[str, Any]]:
     found = []
     for meta in stored:
         if not meta.name.startswith(_MADE):
-            runs = runs_of(om, om.jobs.metadata(meta))
-            latest = runs[0] if runs else {"run": "", "status": "", "id": ""}
+            newest, count = runs_of(om, om.jobs.metadata(meta), 1)
+            latest = newest[0] if newest else {"run": "", "status": "", "id": ""}
             found.append(
                 {
                     "name": meta.name,
-                    "runs": len(runs),
+                    "runs": count,
                     "last run": latest["run"],
                     "status": latest["status"],
                     "id": latest["id"],
@@ -45,8 +45,20 @@ def overview(om: Omega) -> list[dict[str, Any]]:
     return found
 
 
-def runs_of(om: Omega, meta: Metadata) -> list[dict[str, Any]]:
-    """Return the runs of a notebook, the newest first; those that are not over have left no copy yet."""
+def runs_of(om: Omega, meta: Metadata, limit: int) -> tuple[list[dict[str, Any]], int]:
+    """Return the newest runs of a notebook, the newest first, and how many there are.
+
+    Those that are not over have left no copy yet. Of the others the copy tells, which knows no more than OK and
+    ERROR; the ledger tells better, as long as it does.
+    """
+    runs = _all_runs(om, meta)
+    shown = runs[:limit]
+    states = om.session.ledger.states([run["id"] for run in shown])
+    known = {id: state.status for id, state in states.items() if not isinstance(state, Exception)}
+    return [{**run, "status": known.get(run["id"], run["status"])} for run in shown], len(runs)
+
+
+def _all_runs(om: Omega, meta: Metadata) -> list[dict[str, Any]]:
     over = [
         {
             "run": clock(run["ts"].timestamp()),

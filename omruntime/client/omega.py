@@ -64,8 +64,13 @@ class Omega:
         self.session.check_open()
         if prefix not in self._objects:
             session = self.session
+            # The function keeps the session: the store stays open for as long as anybody has a part of it.
             self._objects[prefix] = ObjectStore(
-                session.store, prefix, bucket=self.bucket, auth=session.auth, committed=session.ledger.committed
+                session.store,
+                prefix,
+                bucket=self.bucket,
+                auth=lambda: session.auth,
+                committed=session.ledger.committed,
             )
         return self._objects[prefix]
 

@@ -269,12 +269,9 @@ class ObjectStore:
         return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, canonical(pattern, self.prefix))
 
     def _shelf_of(self, bucket: str) -> Shelf:
-        return Shelf(self.store, bucket, self.prefix, self._auth, self._visible, self._stage)
-
-    def _visible(self, record: Record) -> bool:
-        if self._stage is not None and (record.task, record.attempt) == self._stage[:2]:
-            return True
-        return self._committed is not None and self._committed(record.task, record.attempt, record.kept)
+        return Shelf(
+            self.store, bucket, self.prefix, self._auth, _visible_to(self._committed, self._stage), self._stage
+        )
 
     def _at(self, name: str | Metadata) -> tuple[Selector, Shelf]:
         """Return what is asked for, and the shelf that it is on."""
@@ -287,6 +284,17 @@ class ObjectStore:
         if selector.versioned and not self.keeps_versions:
             raise SelectorError(f"{name!r}: {self.prefix} keeps no versions; models/ does")
         return dataclasses.replace(selector, name=canonical(selector.name, self.prefix)), self._shelf
+
+
+def _visible_to(committed: Callable[[str, int, bool], bool] | None, stage: Stage | None) -> Callable[[Record], bool]:
+    """Return what tells whether a staged record is seen; it holds no store, which so ends with who holds it."""
+
+    def visible(record: Record) -> bool:
+        if stage is not None and (record.task, record.attempt) == stage[:2]:
+            return True
+        return committed is not None and committed(record.task, record.attempt, record.kept)
+
+    return visible
 
 
 def _beginning(pattern: str) -> str:

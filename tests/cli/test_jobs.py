@@ -10,6 +10,7 @@ from omruntime import Omega, OmegaRuntimeLocal
 from omruntime.errors import JobError
 from tests.cli.commands import omruntime
 from tests.cli.test_run import _id
+from tests.worker.gates import eventually
 
 SOURCE = """\
 alpha = alpha if 'alpha' in globals() else 0
@@ -101,6 +102,23 @@ def test_a_run_that_is_not_over_is_told(store: str) -> None:
         handle.cancel()
         other.cancel()
     assert "waits.ipynb was never run" in omruntime("jobs", "waits", "--bucket", "open").out
+
+
+def test_a_run_that_was_stopped_is_told_as_it_ended(store: str) -> None:
+    source = (
+        "import time\nfrom omruntime import Omega\nOmega(bucket='stopped').datasets.put(1, 'began')\ntime.sleep(600)"
+    )
+    with Omega(bucket="stopped", runtime=OmegaRuntimeLocal(workers=1)) as om:
+        om.jobs.create(source, "long")
+        handle = om.runtime.job("long").run()
+        eventually(lambda: om.datasets.exists("began"), "the notebook to run")
+        handle.cancel()
+    (run,) = omruntime("jobs", "long", "--bucket", "stopped", "--json").json["runs"]
+    assert (run["id"], run["status"]) == (handle.id, "REVOKED")
+    with Omega() as om:
+        om.runtime.result(handle.id).forget()
+    (run,) = omruntime("jobs", "long", "--bucket", "stopped", "--json").json["runs"]
+    assert (run["id"], run["status"]) == (handle.id, "FAILURE")
 
 
 @pytest.mark.parametrize(

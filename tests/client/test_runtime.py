@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import weakref
 from collections.abc import Callable
@@ -243,3 +244,13 @@ def test_an_omega_that_nobody_holds_any_more_can_go(store_url: str) -> None:
     session = weakref.ref(om.session)
     del om
     eventually(lambda: session() is None, "the end of the session")
+
+
+def test_a_part_of_an_omega_that_nobody_holds_keeps_its_store_open(store_url: str) -> None:
+    Omega(store_url).datasets.put([1], "kept")
+    datasets, meta = Omega(store_url).datasets, Omega(store_url)["default"].datasets.metadata("kept")
+    gc.collect()
+    assert datasets.get("kept") == [1]
+    meta.attributes["note"] = "saved"
+    meta.save()
+    assert datasets.metadata("kept").attributes["note"] == "saved"
