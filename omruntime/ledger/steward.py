@@ -6,6 +6,7 @@ Any number of stewards may work on one store: every act of theirs is an insert t
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -46,6 +47,9 @@ LOST_ATTEMPTS = 3
 ABANDONED = 3600.0
 """Seconds after which a canvas that nobody has committed counts as given up, where no lease tells."""
 
+OVERDUE = 30.0
+"""Seconds for which a steward sees a task unclaimed before it sends it once more, whatever has become of it."""
+
 Followed = Callable[[str, Request, End], bool]
 """Does what follows from the end of a task (its id, its request, its terminal end), and tells whether it is done."""
 LostVerdict = Callable[[str, TaskState, str], End]
@@ -81,6 +85,8 @@ class Steward:
         resend: sends a call again; None where this steward has no engine.
         incarnation: the engine's present incarnation.
         watch: the observer of leases.
+        overdue: seconds for which a task may be seen unclaimed: its submitter may have died before it could send it,
+            or a worker that had it before it could claim it. Sending it once more does no harm.
         follow: does what follows from the end of a step or of a task with a callback; None where this steward has
             no engine, and leaves it to one that has.
     """
@@ -96,6 +102,7 @@ class Steward:
         incarnation: Callable[[], str] | None = None,
         watch: LeaseWatch | None = None,
         follow: Followed | None = None,
+        overdue: float = OVERDUE,
     ) -> None:
         self._ledger = ledger
         self._verdict = verdict
@@ -105,16 +112,20 @@ class Steward:
         self._incarnation = incarnation
         self._watch = watch or LeaseWatch(ledger.store)
         self._follow = follow
+        self._overdue = overdue
+        self._seen_since: dict[str, float] = {}
 
     def step(self) -> Report:
         """Look at every open task once and do what is due."""
         report = Report()
         gone: dict[str, bool] = {}
+        seen, self._seen_since = self._seen_since, {}
         foreign = (each for each in self._ledger.open_tasks() if not self._own or each[1].runtime != self._own)
         for page in _pages(foreign):
             states = self._ledger.states([task for task, _ in page])
             for task, request in page:
                 report.open += 1
+                self._seen_since[task] = seen.get(task, time.monotonic())
                 self.attend(task, request, states[task], gone, report)
         self._sweep_leases(gone)
         return report
@@ -195,7 +206,9 @@ class Steward:
             return True
         if request.waits and not self._ledger.store.scan(Space.LEDGER, sent_prefix(task), limit=1):
             return self._is_due_callback(task)
-        return self._incarnation is not None and self._incarnation() != request.incarnation
+        if self._incarnation is not None and self._incarnation() != request.incarnation:
+            return True
+        return time.monotonic() - self._seen_since.get(task, math.inf) >= self._overdue
 
     def _is_due_callback(self, task: str) -> bool:
         about = called_back(task)

@@ -34,7 +34,7 @@ class World:
     dead: set[str] = field(default_factory=set)
     sent: list[Call] = field(default_factory=list)
 
-    def steward(self, engine: str = ENGINE, *, sends: bool = True) -> Steward:
+    def steward(self, engine: str = ENGINE, *, sends: bool = True, overdue: float = 60.0) -> Steward:
         return Steward(
             self.ledger,
             self.verdict,
@@ -42,6 +42,7 @@ class World:
             resend=self.sent.append if sends else None,
             incarnation=lambda: self.incarnation,
             watch=Dead(self.dead),
+            overdue=overdue,
         )
 
     def verdict(self, task: str, state: TaskState, why: str) -> End:
@@ -77,6 +78,16 @@ def test_what_waits_on_an_engine_that_lives_is_left_alone(world: World) -> None:
     world.begin(world.submit("runs"), "h-1")
     assert world.steward().step() == Report(open=2)
     assert world.sent == []
+
+
+def test_what_nobody_has_claimed_for_long_is_sent_once_more(world: World) -> None:
+    task = world.submit()
+    world.begin(world.submit("runs"), "h-1")
+    world.submit("its turn has not come", waits=True)
+    assert world.steward(overdue=0.0).step().sent == [task]
+    assert world.steward(overdue=0.0).step().sent == []
+    world.incarnation = "life 2"
+    assert world.steward(overdue=0.0).step().sent == [task]
 
 
 def test_a_lost_attempt_below_the_budget_is_ended_and_sent_again(world: World) -> None:
