@@ -9,7 +9,7 @@ from omruntime.abc import Capability
 from omruntime.errors import UnsupportedCapability
 from omruntime_conformance.context import Context
 from omruntime_conformance.registry import rule
-from omruntime_conformance.tasks import held, note
+from omruntime_conformance.tasks import held, note, pass_gate
 
 _LIMIT = 2
 
@@ -27,12 +27,16 @@ def _tree(data: int = 0, om: Any = None, log: str = "", width: int = 2) -> int:
 
 
 @virtualobj
-def _waits(data: str = "get", om: Any = None, log: str = "", gate: str = "", name: str = "parent") -> list[Any]:
+def _waits(
+    data: str = "get", om: Any = None, log: str = "", gate: str = "", begin: str = "", name: str = "parent"
+) -> list[Any]:
     """Wait for three tasks in one of the ways there are, and return their values."""
     import asyncio
     from concurrent.futures import ThreadPoolExecutor, wait
 
     note(log, "start", name)
+    if begin:
+        pass_gate(begin)
     script = om.runtime.script("held")
     children = [script.run(number, log=log, gate=gate, name="child") for number in range(3)]
     if data == "get":
@@ -83,11 +87,13 @@ def _in_every_way(ctx: Context) -> None:
 
 def _everybody_waits(ctx: Context) -> None:
     """Every worker has a task that waits, and as many others as there are workers run at the same time."""
-    gate, slots = ctx.gate("everybody"), sum(ctx.rule.workers.values())
+    gate, begin, slots = ctx.gate("everybody"), ctx.gate("begin"), sum(ctx.rule.workers.values())
     before = len(ctx.log.starts("child"))
     script = ctx.om.runtime.script("waits")
-    parents = [script.run("get", log=str(ctx.log), gate=str(gate)) for _ in range(slots)]
+    parents = [script.run("get", log=str(ctx.log), gate=str(gate), begin=str(begin)) for _ in range(slots)]
     ctx.log.wait("start", "parent", slots)
+    # Not before: what is waited for goes first, so that the children of one could take the place of another.
+    begin.open()
     children = ctx.log.wait("start", "child", before + slots)[before:]
     busy = {entry.pid for entry in ctx.log.starts("parent")}
     assert len({entry.pid for entry in children[:slots]} - busy) == slots
