@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import statistics
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.report import Figure, median_of, seconds
+from benchmarks.sides import both_sides
 from benchmarks.tasks import forever, native_noop, native_total, noop, total
-from omruntime import Omega, OmegaRuntimeLocal
+from omruntime import Omega
 
 __all__ = ["canvas_figures"]
 
 _MAPS = 200
 
 
-@contextmanager
-def _both(directory: Path) -> Iterator[tuple[Omega, ProcessPoolExecutor]]:
-    store = f"sqlite:///{directory / 'canvas'}"
-    spawn = multiprocessing.get_context("spawn")
-    with (
-        Omega(store=store, runtime=OmegaRuntimeLocal(workers=2)) as om,
-        ProcessPoolExecutor(2, mp_context=spawn) as pool,
-    ):
-        for function in (noop, total, forever):
-            om.scripts.put(function, function.__name__)
-        om.runtime.script("noop").run(1).get()
-        pool.submit(native_noop, 1).result()
-        yield om, pool
-
-
 def canvas_figures(directory: Path, quick: bool) -> list[Figure]:
     """Return the figures of canvases."""
     rounds, many = (2, 1_000) if quick else (7, 10_000)
-    with _both(directory) as (om, pool):
+    with both_sides(directory / "canvas", noop, total, forever) as (om, pool):
+        om.runtime.script("noop").run(1).get()
+        pool.submit(native_noop, 1).result()
         return [
             _mapreduce(om, pool, rounds),
             _flat(om, "parallel", many),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -15,23 +13,11 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks.report import Figure, median_of, seconds
+from benchmarks.sides import both_sides
 from benchmarks.tasks import give, native_give, native_noop, native_predict, native_take, noop, take
-from omruntime import AsyncResult, Omega, OmegaRuntimeLocal
+from omruntime import AsyncResult, Omega
 
 __all__ = ["local_figures"]
-
-
-@contextmanager
-def _both(directory: Path) -> Iterator[tuple[Omega, ProcessPoolExecutor]]:
-    store = f"sqlite:///{directory / 'local'}"
-    spawn = multiprocessing.get_context("spawn")
-    with (
-        Omega(store=store, runtime=OmegaRuntimeLocal(workers=2)) as om,
-        ProcessPoolExecutor(2, mp_context=spawn) as pool,
-    ):
-        for function in (noop, take, give):
-            om.scripts.put(function, function.__name__)
-        yield om, pool
 
 
 def _alternating(rounds: int, ours: Callable[[], float], native: Callable[[], float]) -> tuple[float, float]:
@@ -42,7 +28,7 @@ def _alternating(rounds: int, ours: Callable[[], float], native: Callable[[], fl
 
 def local_figures(directory: Path, quick: bool) -> list[Figure]:
     """Return the figures of the local engine."""
-    with _both(directory) as (om, pool):
+    with both_sides(directory / "local", noop, take, give) as (om, pool):
         return [
             *_small(om, pool, quick),
             *_large(om, pool, quick),

@@ -6,10 +6,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import click
 
 from omruntime.cli.board import Board
+from omruntime.cli.meanwhile import meanwhile
 from omruntime.cli.output import cell_text
 
 __all__ = ["following"]
@@ -29,14 +31,8 @@ def following(board: Board) -> Iterator[None]:
         with Live(get_renderable=lambda: board, console=console, refresh_per_second=_REFRESHES):
             yield
         return
-    done = threading.Event()
-    teller = threading.Thread(target=_tell_changes, args=(board, done), name="omruntime-teller", daemon=True)
-    teller.start()
-    try:
+    with meanwhile(partial(_tell_changes, board), "omruntime-teller"):
         yield
-    finally:
-        done.set()
-        teller.join()
 
 
 def _tell_changes(board: Board, done: threading.Event) -> None:

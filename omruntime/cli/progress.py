@@ -6,6 +6,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+
+from omruntime.cli.meanwhile import meanwhile
 
 __all__ = ["working"]
 
@@ -18,14 +21,8 @@ def working(what: str) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    done = threading.Event()
-    thread = threading.Thread(target=_show, args=(what, done), name="omruntime-bar", daemon=True)
-    thread.start()
-    try:
+    with meanwhile(partial(_show, what), "omruntime-bar"):
         yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def _show(what: str, done: threading.Event) -> None:
