@@ -289,7 +289,7 @@ def test_runs_at_once_and_a_name_as_it_was_called(om: Omega) -> None:
     put(om, "n_2", "print(2)")
     for name in ("n", "n.ipynb", "n_2"):
         meta = om.runtime.job(name).run().get(60)
-        assert meta.name.startswith(f"results/{name}_2")
+        assert meta.name.startswith(f"results/{name.removesuffix('.ipynb')}_2")
         assert meta.attributes["source_job"] == name
     assert len(om.jobs.metadata("n").attributes["job_runs"]) == 2
     assert len(om.jobs.metadata("n_2").attributes["job_runs"]) == 1
