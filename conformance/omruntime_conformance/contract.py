@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from omruntime.abc import Capability
 from omruntime_conformance.registry import Rule
 
 __all__ = ["AREAS", "contract_page"]
@@ -68,7 +69,8 @@ def _section(area: str, rules: list[Rule]) -> Iterator[str]:
 
 def _facts(rule: Rule) -> Iterator[str]:
     if rule.capability is not None:
-        yield f"Needs the capability `{rule.capability.name}`; without it the call is refused."
+        instead = "LIF-004 holds instead" if rule.capability is Capability.DETACHED else "the call is refused"
+        yield f"Needs the capability `{rule.capability.name}`; without it {instead}."
     if rule.without is not None:
         yield f"Holds where the capability `{rule.without.name}` is not declared."
     if rule.rests_on:

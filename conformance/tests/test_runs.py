@@ -190,3 +190,29 @@ class TestReady(RuntimeConformance):
 def test_a_harness_may_give_a_runtime_that_is_open(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_ready=READY_RUNTIME)
     pytester.runpytest_subprocess("-k", "TST-").assert_outcomes(passed=3)
+
+
+HOOKS = """
+import os, signal
+from omruntime_conformance import RuntimeConformance
+from omruntime_conformance.local import LocalHarness
+
+class WithHooks(LocalHarness):
+    def kill_node(self, worker):
+        os.kill(worker.pid, signal.SIGKILL)
+
+    def restart_broker(self):
+        # The embedded engine has none, so this is one that nobody notices.
+        pass
+
+class TestMine(RuntimeConformance):
+    harness = WithHooks
+"""
+
+
+@pytest.mark.timeout(110)
+def test_rules_of_nodes_and_brokers_run_where_the_harness_has_the_hooks(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_mine=HOOKS)
+    result = pytester.runpytest_subprocess("-k", "FLT-003 or FLT-004 or RES-010", "-v", "-rs", "-W", "error")
+    result.assert_outcomes(passed=2, skipped=1, deselected=None)
+    result.stdout.fnmatch_lines(["*not exercised: the engine's work dies with its client: LIF-004 holds instead*"])

@@ -20,6 +20,7 @@ MODULES = (
     "plugins",
     "limits",
     "faults",
+    "nodes",
     "laws",
 )
 """Names of the modules, in the order in which their rules run."""
