@@ -2,7 +2,7 @@
 
 from omruntime.canvas.conductor import Conductor
 from omruntime.canvas.inputs import Inputs
-from omruntime.canvas.plan import KINDS, ROOT, Node, Plan
+from omruntime.canvas.plan import ROOT, Node, Plan
 from omruntime.canvas.records import CanvasRecords
 
-__all__ = ["KINDS", "ROOT", "CanvasRecords", "Conductor", "Inputs", "Node", "Plan"]
+__all__ = ["ROOT", "CanvasRecords", "Conductor", "Inputs", "Node", "Plan"]

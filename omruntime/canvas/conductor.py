@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from omruntime.auth import Auth
 from omruntime.canvas.joins import Joins, MemoryJoins
 from omruntime.canvas.plan import Plan
-from omruntime.canvas.records import CanvasRecords, pages
+from omruntime.canvas.records import PAGE, CanvasRecords
 from omruntime.errors import RuntimeClosed, TaskRevoked, UnknownTask, UpstreamFailed
 from omruntime.ledger import End, Ledger, Request, TaskState, callback_id, step_id, step_number
+from omruntime.ledger.paging import pages
 from omruntime.wire import end_of, end_with, success
 
 __all__ = ["Conductor", "Send"]
@@ -144,7 +145,7 @@ class Conductor:
 
     def _begin(self, canvas: str, plan: Plan, place: int, again: bool) -> None:
         """Send the steps that a place begins with; one that was ended before its turn came is over now."""
-        for page in pages(plan.first_steps(place)):
+        for page in pages(plan.first_steps(place), PAGE):
             tasks = [step_id(canvas, number) for number in page]
             requests = self._ledger.requests(tasks)
             self._send_noted([(task, requests[task]) for task in tasks if task in requests])

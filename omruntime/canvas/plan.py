@@ -14,9 +14,8 @@ import msgspec
 
 from omruntime.errors import CanvasError
 
-__all__ = ["KINDS", "MOST_STEPS", "ROOT", "Node", "Plan"]
+__all__ = ["MOST_STEPS", "ROOT", "Node", "Plan"]
 
-KINDS = ("sequence", "parallel", "mapreduce")
 MOST_STEPS = 1_000_000
 """Steps that a canvas may have: their numbers have six digits in ids."""
 ROOT = ~0

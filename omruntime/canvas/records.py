@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
 
 from omruntime.abc import Group, Space
 from omruntime.canvas.plan import Plan
 from omruntime.errors import CanvasError, UnknownTask
 from omruntime.ledger import End, Ledger, Request, TaskState, bar_claim, step_id
 from omruntime.ledger.facts import canvas_key, claim_key, encode, end_key, mark_key, mark_prefix
+from omruntime.ledger.paging import pages
 
-__all__ = ["GROUP", "PAGE", "CanvasRecords", "pages"]
+__all__ = ["GROUP", "PAGE", "CanvasRecords"]
 
 GROUP = 32
 """Members whose ends are looked at together: no finisher looks at more."""
 PAGE = 500
 """Records that are read or written at a time."""
 _PLANS = 64
-Item = TypeVar("Item")
-
-
-def pages(items: Iterable[Item], size: int = PAGE) -> Iterator[list[Item]]:
-    """Yield items in lists of at most ``size``."""
-    iterator = iter(items)
-    while page := list(itertools.islice(iterator, size)):
-        yield page
 
 
 class CanvasRecords:
@@ -46,7 +37,7 @@ class CanvasRecords:
             CanvasError: a steward took it for abandoned and has barred it; nothing was submitted.
         """
         store, last = self.ledger.store, Group(Space.LEDGER, {canvas_key(canvas): plan.encode()})
-        *whole, rest = pages(requests)
+        *whole, rest = pages(requests, PAGE)
         for page in whole:
             store.commit([self.ledger.request_group(page)])
         if store.commit([self.ledger.request_group(rest), last])[1]:
@@ -114,7 +105,7 @@ class CanvasRecords:
         """End steps that nobody has begun; return them, and the states of those that run."""
         barred: list[str] = []
         running: dict[str, TaskState] = {}
-        for page in pages(steps):
+        for page in pages(steps, PAGE):
             tasks = [step_id(canvas, number) for number in page]
             idle = {task: state for task, state in self._open(tasks).items() if not state.runs}
             lost = self._end_idle(idle, make_end)

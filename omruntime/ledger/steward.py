@@ -9,7 +9,7 @@ import itertools
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from omruntime.abc import Call, Group, Space
@@ -29,6 +29,7 @@ from omruntime.ledger.facts import (
 )
 from omruntime.ledger.lease import LeaseWatch
 from omruntime.ledger.ledger import Ledger
+from omruntime.ledger.paging import pages
 from omruntime.ledger.states import TaskState
 
 __all__ = ["EXPIRY_VARIABLE", "LostVerdict", "Report", "Steward", "default_expiry", "lost_budget", "lost_end"]
@@ -43,6 +44,7 @@ def default_expiry() -> float:
 
 
 LOST_ATTEMPTS = 3
+_PAGE = 200
 
 ABANDONED = 3600.0
 """Seconds after which a canvas that nobody has committed counts as given up, where no lease tells."""
@@ -121,7 +123,7 @@ class Steward:
         gone: dict[str, bool] = {}
         seen, self._seen_since = self._seen_since, {}
         foreign = (each for each in self._ledger.open_tasks() if not self._own or each[1].runtime != self._own)
-        for page in _pages(foreign):
+        for page in pages(foreign, _PAGE):
             states = self._ledger.states([task for task, _ in page])
             for task, request in page:
                 report.open += 1
@@ -269,9 +271,3 @@ def lost_end(verdict: End) -> End:
         ended=verdict.ended,
         logs=verdict.logs,
     )
-
-
-def _pages(tasks: Iterable[tuple[str, Request]], size: int = 200) -> Iterator[list[tuple[str, Request]]]:
-    iterator = iter(tasks)
-    while page := list(itertools.islice(iterator, size)):
-        yield page
