@@ -13,9 +13,9 @@ import pytest
 from omruntime import AsyncResult, Auth, Omega, OmegaRuntime, OmegaScriptProxy
 from omruntime.abc import Capability
 from omruntime.errors import UnsupportedCapability
-from omruntime.plugins import load_backend_class
 from omruntime.testing import capture_calls
 from omruntime_conformance.clients import Client, start_client
+from omruntime_conformance.clusters import open_private
 from omruntime_conformance.faults import Processes, locked
 from omruntime_conformance.harness import Cluster, Harness
 from omruntime_conformance.oracle import Gate, Log, Waiter
@@ -83,21 +83,14 @@ class Context:
         return frozenset(self.om.runtime.backend.capabilities)
 
     def runtime(self) -> OmegaRuntime:
-        """Open a runtime of the cluster; a private one where the cluster's URL has no address."""
-        if not isinstance(self._cluster, str):
-            return self._cluster
-        if self._cluster.partition("://")[2]:
+        """Open a runtime of the cluster."""
+        if isinstance(self._cluster, str):
             return OmegaRuntime.from_url(self._cluster, auth=self.auth)
-        return self.private_runtime(self._cluster)
+        return self._cluster
 
-    def private_runtime(self, url: str = "", workers: Mapping[str, int] | None = None) -> OmegaRuntime:
+    def private_runtime(self, workers: Mapping[str, int] | None = None) -> OmegaRuntime:
         """Open a private cluster of the engine with the rule's workers, or with these."""
-        chosen = dict(workers or self.rule.workers)
-        url = url or self.private_url
-        engine = load_backend_class(url.partition("://")[0].partition("+")[0])
-        kind = type("OmegaRuntimeUnderTest", (OmegaRuntime,), {"backend": engine})
-        opened: OmegaRuntime = kind(url, workers=chosen, env=self._env, auth=self.auth)
-        return opened
+        return open_private(self.private_url, workers or self.rule.workers, self._env, self.auth)
 
     def omega(self, runtime: OmegaRuntime | str | None = None, *, auth: Auth | None = None, store: str = "") -> Omega:
         """Open one more Omega, on the rule's store where no other is named; it is closed at the end of the rule."""

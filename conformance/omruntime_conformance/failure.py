@@ -24,11 +24,11 @@ def explain_context(exc: BaseException, ctx: Context) -> None:
         exc.add_note(f"client   {number} printed\n{textwrap.indent(output.rstrip(), '  ')}")
 
 
-def explain_failure(exc: BaseException, rule: Rule, backend: str, test_id: str) -> None:
+def explain_failure(exc: BaseException, rule: Rule, backend: str, again: str) -> None:
     """Add to an exception which rule it broke, where to read on, and how to run the rule alone."""
     exc.add_note(f"rule     {rule.id}: {rule.sentence}")
     if rule.text:
         exc.add_note(textwrap.indent(rule.text, "         "))
     exc.add_note(f"backend  {backend}")
     exc.add_note(f"docs     {rule_link(rule)}")
-    exc.add_note(f"again    pytest '{test_id}'")
+    exc.add_note(f"again    {again}")

@@ -37,6 +37,9 @@ class Harness(ABC):
     """Factor on every deadline of the suite, for engines and machines that take longer."""
     examples: int = 40
     """Random examples that each law is tried on; fewer for engines that take longer for a task."""
+    existing: bool = False
+    """The cluster is there already and stays: it has the keys and the lease of its own configuration, and the workers
+    that it has."""
     shared_dir: Path | None = None
     """Directory that every worker and client of the cluster sees; unset, one in pytest's temporary directory."""
 

@@ -22,6 +22,7 @@ __all__ = ["RULES", "Body", "Registry", "Rule", "load_rules", "rule"]
 Body: TypeAlias = "Callable[[Context], None]"
 
 _ID = re.compile(r"[A-Z]{3}-\d{3}")
+LIMIT = 100.0
 _TWO_WORKERS: Mapping[str, int] = MappingProxyType({"default": 2})
 
 
@@ -51,6 +52,8 @@ class Rule:
     """The rule breaks the cluster it runs on, so it gets one that nobody else uses."""
     faults: tuple[Fault, ...] = ()
     """Faults that only the author's harness can inject."""
+    limit: float = LIMIT
+    """Seconds that it may take, before the harness's patience."""
 
     @property
     def area(self) -> str:
@@ -79,6 +82,7 @@ class Registry:
         workers: Mapping[str, int] = _TWO_WORKERS,
         own_cluster: bool = False,
         faults: tuple[Fault, ...] = (),
+        limit: float = LIMIT,
     ) -> Callable[[Body], Body]:
         """Register a function as the rule ``id``; the first line of its docstring is the sentence of the contract.
 
@@ -96,7 +100,19 @@ class Registry:
             name = body.__name__
             sentence, text = _docstring(id, body)
             self._rules[id] = Rule(
-                id, name, sentence, text, body, rests_on, capability, refusal, without, workers, own_cluster, faults
+                id=id,
+                name=name,
+                sentence=sentence,
+                text=text,
+                body=body,
+                rests_on=rests_on,
+                capability=capability,
+                refusal=refusal,
+                without=without,
+                workers=workers,
+                own_cluster=own_cluster,
+                faults=faults,
+                limit=limit,
             )
             return body
 

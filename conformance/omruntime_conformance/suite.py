@@ -5,20 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import pytest
 
 from omruntime.abc import Capability
-from omruntime_conformance.clusters import Clusters
+from omruntime_conformance.clusters import Broken, Clusters
 from omruntime_conformance.context import Context, NotExercised
+from omruntime_conformance.deadline import deadline
 from omruntime_conformance.failure import explain_context, explain_failure
 from omruntime_conformance.harness import Harness
 from omruntime_conformance.registry import REGISTRY, Body, Rule, load_rules
+from omruntime_conformance.report import Status
 
-__all__ = ["KnownFailure", "RuntimeConformance"]
+__all__ = ["VERDICT", "KnownFailure", "RuntimeConformance", "Verdict"]
 
 _HIDING_MARKS = ("skip", "skipif", "xfail")
+
+
+class Verdict(NamedTuple):
+    """How a rule ended that did not fail."""
+
+    status: Status
+    reason: str = ""
+
+
+VERDICT = pytest.StashKey[Verdict]()
+"""Where a test of a rule leaves how it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +88,22 @@ class RuntimeConformance:
         self, rule: Rule, conformance_clusters: Clusters, tmp_path: Path, request: pytest.FixtureRequest
     ) -> None:
         """Run one rule on the cluster it asks for."""
-        _check_exercisable(rule, conformance_clusters)
-        try:
-            _run(rule, conformance_clusters, tmp_path)
-        except pytest.skip.Exception:
-            raise
-        except BaseException as exc:
-            if rule.id not in self.known_failures:
-                conformance_clusters.failed.add(rule.id)
-            explain_failure(exc, rule, conformance_clusters.harness.backend, request.node.nodeid)
-            raise
+        clusters = conformance_clusters
+        verdict = _obstacle(rule, clusters)
+        if verdict is None:
+            try:
+                with deadline(rule.limit * clusters.harness.patience, rule.id):
+                    verdict = _run(rule, clusters, tmp_path)
+            except BaseException as exc:
+                if rule.id not in self.known_failures:
+                    clusters.failed.add(rule.id)
+                explain_failure(exc, rule, clusters.harness.backend, clusters.again(rule, request.node.nodeid))
+                raise
+        request.node.stash[VERDICT] = verdict
+        if verdict.status is Status.BLOCKED:
+            clusters.failed.add(rule.id)
+        if verdict.status not in (Status.PASSED, Status.REFUSED):
+            pytest.skip(f"{verdict.status.value}: {verdict.reason}")
 
 
 def _check_sealed(cls: type) -> None:
@@ -115,36 +134,62 @@ def _marks(cls: type[RuntimeConformance], rule: Rule) -> list[pytest.MarkDecorat
     return [pytest.mark.xfail(strict=True, raises=known.raises, reason=known.url)] if known else []
 
 
-def _check_exercisable(rule: Rule, clusters: Clusters) -> None:
+def _obstacle(rule: Rule, clusters: Clusters) -> Verdict | None:
     broken = [id for id in rule.rests_on if id in clusters.failed]
     if broken:
-        clusters.failed.add(rule.id)
-        pytest.skip(f"blocked by {', '.join(broken)}")
+        return Verdict(Status.BLOCKED, f"it rests on {', '.join(broken)}, which failed")
     missing = [fault.name for fault in rule.faults if not clusters.harness.can_inject(fault)]
     if missing:
-        pytest.skip(f"not exercised: the harness injects no {', '.join(missing)} fault")
+        return Verdict(Status.NOT_EXERCISED, f"the harness injects no {', '.join(missing)} fault")
+    return None
 
 
-def _run(rule: Rule, clusters: Clusters, place: Path) -> None:
+def _run(rule: Rule, clusters: Clusters, place: Path) -> Verdict:
     shared = clusters.harness.shared_dir
-    with clusters.of(rule) as cluster:
-        place = shared / place.name if shared else place
-        ctx = Context(rule, clusters.harness, cluster, clusters.auth, clusters.env, place)
-        try:
-            body = _chosen_body(rule, ctx.capabilities)
-            body(ctx)
-        except NotExercised as reason:
-            pytest.skip(f"not exercised: {reason}")
-        except BaseException as exc:
-            explain_context(exc, ctx)
-            raise
-        finally:
-            ctx.close()
+    try:
+        with clusters.of(rule) as cluster:
+            place = shared / place.name if shared else place
+            ctx = Context(rule, clusters.harness, cluster, clusters.auth, clusters.env, place)
+            return _prove(ctx, clusters)
+    except Broken as exc:
+        return Verdict(Status.BLOCKED, str(exc))
 
 
-def _chosen_body(rule: Rule, declared: frozenset[Capability]) -> Body:
+def _prove(ctx: Context, clusters: Clusters) -> Verdict:
+    rule = ctx.rule
+    try:
+        _check_workers(ctx)
+        declared = ctx.capabilities
+        clusters.declared.append(declared)
+        status, body = _chosen_body(rule, declared)
+        body(ctx)
+    except NotExercised as reason:
+        return Verdict(Status.NOT_EXERCISED, str(reason))
+    except BaseException as exc:
+        explain_context(exc, ctx)
+        ctx.close()
+        if trouble := clusters.check(rule):
+            exc.add_note(f"cluster  {trouble}")
+        raise
+    finally:
+        ctx.close()
+    return Verdict(status)
+
+
+def _chosen_body(rule: Rule, declared: frozenset[Capability]) -> tuple[Status, Body]:
     if rule.without in declared:
         raise NotExercised(f"the engine declares {rule.without.name}, for which another rule holds")
     if rule.refusal is not None and rule.capability not in declared:
-        return rule.refusal
-    return rule.body
+        return Status.REFUSED, rule.refusal
+    return Status.PASSED, rule.body
+
+
+def _check_workers(ctx: Context) -> None:
+    """Have a rule alone that needs workers which a cluster that is not the suite's own does not have."""
+    if not ctx.harness.existing:
+        return
+    there = ctx.om.runtime.workers()
+    for label, slots in ctx.rule.workers.items():
+        found = sum(worker.slots for worker in there if set(label.split(",")) <= set(worker.labels))
+        if found < slots:
+            raise NotExercised(f"it needs {slots} slots with the label {label}, the cluster has {found}")
