@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import threading
@@ -55,10 +56,19 @@ class Keeper:
                 while self._timers and self._timers[0][0] <= now:
                     due.append(heapq.heappop(self._timers)[2])
             for function in due:
-                function()
+                self._do(function)
             if now >= next_tick:
-                self._tick(now)
+                self._do(functools.partial(self._tick, now))
                 next_tick = time.monotonic() + self._interval
+
+    @staticmethod
+    def _do(act: Callable[[], None]) -> None:
+        """Do what is due; a mistake in it is reported as any thread's, and ends nothing else."""
+        try:
+            act()
+        except Exception as exc:  # noqa: BLE001
+            args = (type(exc), exc, exc.__traceback__, threading.current_thread())
+            threading.excepthook(threading.ExceptHookArgs(args))
 
     def stop(self) -> None:
         """End the thread; what is scheduled and not due is dropped."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -269,3 +270,14 @@ def test_litter_of_a_creation_that_was_killed_is_swept(tmp_path: Path) -> None:
     store.sweep_litter(0)
     assert not litter.exists()
     store.close()
+
+
+def test_a_store_that_was_removed_is_unavailable(tmp_path: Path) -> None:
+    # A worker may have it open still, and looks after other stores as well.
+    store = open_store(f"sqlite:///{tmp_path}/gone")
+    try:
+        shutil.rmtree(tmp_path / "gone")
+        with pytest.raises(StoreUnavailable, match="gone"):
+            list(store.blobs())
+    finally:
+        store.close()

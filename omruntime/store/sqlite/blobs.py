@@ -129,9 +129,12 @@ class BlobFiles:
 
     def list(self, prefix: str) -> Iterator[BlobInfo]:
         """List the blobs whose name begins with ``prefix``."""
-        for directory in sorted(self._root.iterdir()):
-            if directory.name != _PARTIAL and directory.is_dir():
-                yield from _listed(directory, prefix)
+        try:
+            for directory in sorted(self._root.iterdir()):
+                if directory.name != _PARTIAL and directory.is_dir():
+                    yield from _listed(directory, prefix)
+        except OSError as exc:
+            raise file_failure(exc, self._root) from exc
 
     def sweep(self, age: float) -> None:
         """Remove what was never finished, whose writer is dead, and is older than ``age`` seconds."""
