@@ -10,10 +10,11 @@ import pytest
 
 if TYPE_CHECKING:
     from omruntime_conformance.clusters import Clusters
+    from omruntime_conformance.recorder import Recorder
 
 __all__ = ["RECORDER", "conformance_clusters"]
 
-RECORDER = pytest.StashKey["Recorder"]()
+RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
 """Where the configuration of a session keeps what its classes of rules found."""
 
 pytest.register_assert_rewrite("omruntime_conformance.rules")

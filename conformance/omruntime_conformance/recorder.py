@@ -23,7 +23,7 @@ from omruntime_conformance.report import Outcome, Report, Status, merged, write_
 from omruntime_conformance.suite import VERDICT, RuntimeConformance
 from omruntime_conformance.versions import engine_versions
 
-__all__ = ["Recorder", "make_report"]
+__all__ = ["Recorder", "make_report", "rule_of"]
 
 LEASE_SECONDS = "2"
 _OWN = ("OMRUNTIME_KEY", "OMRUNTIME_STORE", "OMRUNTIME_RUNTIME")
@@ -55,6 +55,14 @@ def make_report(
             merged(outcomes[id]) if outcomes.get(id) else Outcome(id, Status.NOT_RUN, runs=0) for id in sorted(RULES)
         ],
     )
+
+
+def rule_of(item: pytest.Item) -> Rule | None:
+    """Return the rule that a test is of, None for any other test."""
+    rule = (
+        item.callspec.params.get("rule") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    )
+    return rule if isinstance(rule, Rule) else None
 
 
 class _Face:
@@ -120,9 +128,8 @@ class Recorder:
 
     def add(self, item: pytest.Item, report: pytest.TestReport) -> None:
         """Keep what a phase of a test says of its rule."""
-        rule = item.callspec.params.get("rule") if hasattr(item, "callspec") else None
         face = self._faces.get(getattr(item, "cls", None) or type(None))
-        if face is None or not isinstance(rule, Rule):
+        if face is None or (rule := rule_of(item)) is None:
             return
         if (outcome := _outcome(rule, item, report)) is None:
             return

@@ -54,6 +54,9 @@ class Rule:
     """Faults that only the author's harness can inject."""
     limit: float = LIMIT
     """Seconds that it may take, before the harness's patience."""
+    independent: bool = False
+    """It needs no more than one slot at a time, injects no fault, and asserts nothing of the engine as a whole: so it
+    can run while other such rules run on the same cluster."""
 
     @property
     def area(self) -> str:
@@ -83,6 +86,7 @@ class Registry:
         own_cluster: bool = False,
         faults: tuple[Fault, ...] = (),
         limit: float = LIMIT,
+        independent: bool = False,
     ) -> Callable[[Body], Body]:
         """Register a function as the rule ``id``; the first line of its docstring is the sentence of the contract.
 
@@ -113,6 +117,7 @@ class Registry:
                 own_cluster=own_cluster,
                 faults=faults,
                 limit=limit,
+                independent=independent,
             )
             return body
 

@@ -1,0 +1,11 @@
+"""The class of rules that a job of the command runs: pytest collects it from here."""
+
+from __future__ import annotations
+
+import os
+
+from omruntime_conformance.target import TARGET, class_of
+
+__all__ = ["TestEngine"]
+
+TestEngine = class_of(os.environ[TARGET])
