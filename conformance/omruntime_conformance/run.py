@@ -77,6 +77,8 @@ class Run:
         self._outcomes: dict[str, list[Outcome]] = {}
         self._shares_cluster = False
         self._patience = 1.0
+        self.interrupted = False
+        """Whether the user has ended it before its end."""
         self._began, self._started = datetime.now(UTC), time.monotonic()
 
     def run(self) -> Report:
@@ -100,7 +102,7 @@ class Run:
         return make_report(backend, target, self._outcomes, self._declared, self._began, seconds)
 
     def _block_all(self, reason: str) -> None:
-        for rule in dict.fromkeys(self._pending):
+        for rule in self._plan.rules:
             self._keep(rule, Answer(Outcome(rule.id, Status.BLOCKED, reason, failures=1)))
 
     def _work(self, face: type[RuntimeConformance]) -> None:
@@ -124,6 +126,7 @@ class Run:
         except KeyboardInterrupt:
             # What is running ends with its rule's limit at the latest; what is pending is reported as not run.
             with self._condition:
+                self.interrupted = True
                 self._pending.clear()
                 self._condition.notify_all()
             for thread in threads:

@@ -35,12 +35,16 @@ def run(
     author, like omruntime_dask.testing:DaskHarness, which can inject faults that a URL alone cannot. At an address
     the rules run on the workers that are there, with the key of this user.
 
-    Exit code 0: no rule failed; 1: a rule failed, or none was run; 2: the command cannot be carried out.
+    Exit code 0: no rule failed; 1: a rule failed, or none was run; 2: the command cannot be carried out; 130: it was
+    interrupted.
     """
+    if output is not None and not output.absolute().parent.is_dir():
+        raise click.UsageError(f"cannot write {output}: there is no directory {output.parent}")
     seed = random.SystemRandom().randrange(_SEEDS) if shuffle and seed is None else seed
     try:
         plan = Plan(target, chosen_rules(rules.split(",")), jobs=jobs, repeat=repeat, seed=seed)
-        report = Run(plan, _Teller(len(plan.rules) * repeat, quiet=quiet)).run()
+        running = Run(plan, _Teller(len(plan.rules) * repeat, quiet=quiet))
+        report = running.run()
     except (TargetError, ValueError) as exc:
         raise click.UsageError(str(exc)) from exc
     _tell_failures(report)
@@ -49,6 +53,8 @@ def run(
     click.echo(report.summary())
     if output is not None:
         _write(report, output)
+    if running.interrupted:
+        raise click.Abort
     if report.has_failed:
         raise click.exceptions.Exit(1)
 
