@@ -84,7 +84,12 @@ def labels_shows_who_is_there(ctx: Context) -> None:
     assert {name.partition("@")[0] for name in runtime.labels()} == {runtime.backend.name}
     assert runtime.labels() == {each.name: list(each.labels) for each in runtime.workers()}
     ctx.deploy(held)
-    ctx.value(_start(ctx, runtime.require("big"), "killed"))
+    gate = ctx.gate()
+    busy = _start(ctx, runtime.require("big"), "killed", gate)
+    ctx.log.wait("start", "killed")
+    assert shown() == [["big", "gpu"], ["default"], ["gpu"]], "whoever is busy is there as well"
+    gate.open()
+    ctx.value(busy)
     pid = ctx.log.starts("killed")[0].pid
     ctx.kill(pid)
     ctx.wait(lambda: shown() == [["big", "gpu"], ["default"], ["gpu"]], "a worker in the place of the killed one")

@@ -126,11 +126,12 @@ def a_task_over_its_limit_is_stopped(ctx: Context) -> None:
 
 def _the_limit_is_that_of_the_run(ctx: Context) -> None:
     """What a task has waited for its worker is not counted; each attempt has the whole time."""
-    gate = ctx.gate()
+    gate, limit = ctx.gate(), max(1.0, ctx.harness.patience)
     first = ctx.om.runtime.script("held").run("first", log=str(ctx.log), name="first", gate=str(gate))
     ctx.log.wait("start", "first")
-    second = ctx.om.runtime.require(timeout=ctx.wait.seconds).script("held").run("second", log=str(ctx.log))
+    second = ctx.om.runtime.require(timeout=limit).script("held").run("second", log=str(ctx.log))
     again = ctx.om.runtime.require(timeout=0.3, retries=1).script("endless").run("sleeps", log=str(ctx.log))
+    ctx.wait.let_pass(1.2 * limit)
     gate.open()
     assert (ctx.value(first), ctx.value(second)) == ("first", "second")
     ctx.fails(again, TaskTimeout)
