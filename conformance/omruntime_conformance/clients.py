@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omruntime_conformance.oracle import Waiter
+from omruntime_conformance.oracle import CLUSTER, Log, Waiter
 
 __all__ = ["Client", "start_client"]
 
@@ -30,11 +30,13 @@ argv = sys.argv[1:]
 class Client:
     """A client process; it is killed at the end of its rule if it has not ended by itself."""
 
-    def __init__(self, process: subprocess.Popen[bytes], output: Path, wait: Waiter) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], output: Path, wait: Waiter, log: Log) -> None:
         self.pid = process.pid
         self._process = process
         self._output = output
         self._wait = wait
+        self._log = log
+        log.record(f"starts the client {self.pid}", pid=self.pid)
 
     @property
     def output(self) -> str:
@@ -68,11 +70,14 @@ class Client:
     def kill(self) -> None:
         """End it with SIGKILL, if it has not ended, and wait until it is gone."""
         if self._process.poll() is None:
+            self._log.record(f"kills the client {self.pid}", pid=self.pid, fault=CLUSTER)
             self._process.kill()
         self._process.wait()
 
 
-def start_client(code: str, argv: tuple[str, ...], *, place: Path, env: Mapping[str, str], wait: Waiter) -> Client:
+def start_client(
+    code: str, argv: tuple[str, ...], *, place: Path, env: Mapping[str, str], wait: Waiter, log: Log
+) -> Client:
     """Run ``code`` as a script of its own, with a home of its own and what ``env`` adds.
 
     The script has the public names of omruntime, ``argv``, and ``answer(value)``, which sends a plain value back.
@@ -92,4 +97,4 @@ def start_client(code: str, argv: tuple[str, ...], *, place: Path, env: Mapping[
             stdout=stream,
             stderr=subprocess.STDOUT,
         )
-    return Client(process, output, wait)
+    return Client(process, output, wait, log)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from omruntime import AsyncResult, Auth, Omega, OmegaRuntime, OmegaScriptProxy
-from omruntime.abc import Capability
+from omruntime.abc import Capability, WorkerInfo
 from omruntime.errors import UnsupportedCapability
 from omruntime.testing import capture_calls
 from omruntime_conformance.clients import Client, start_client
 from omruntime_conformance.clusters import open_private
 from omruntime_conformance.faults import Processes, locked
 from omruntime_conformance.harness import Cluster, Harness
-from omruntime_conformance.oracle import Gate, Log, Waiter
+from omruntime_conformance.judge import Outcomes, too_many_copies, too_many_executions
+from omruntime_conformance.oracle import CLUSTER, Gate, Log, Waiter
 from omruntime_conformance.registry import Rule
 
 __all__ = ["Context", "NotExercised"]
@@ -58,6 +59,7 @@ class Context:
         self._gates: list[Gate] = []
         self._clients: list[Client] = []
         self._stack = ExitStack()
+        self._outcomes, self._elsewhere = Outcomes(), Outcomes()
         self.om = self.omega(self.runtime())
 
     # -- Omega and its tasks
@@ -130,7 +132,8 @@ class Context:
 
     def get(self, result: AsyncResult) -> Any:
         """Return the value of a task, waiting for it no longer than the suite's deadline."""
-        return result.get(timeout=self.wait.seconds)
+        here = result.ledger.store.url == self.om.store.url
+        return (self._outcomes if here else self._elsewhere).get(result, self.wait.seconds)
 
     def value(self, result: AsyncResult) -> Any:
         """Return what a script returned, taken from its envelope."""
@@ -146,7 +149,7 @@ class Context:
 
     def gate(self, name: str = "gate") -> Gate:
         """Make a gate; it is opened at the end of the rule in any case."""
-        gate = Gate(self.place / "gates" / name)
+        gate = Gate(self.place / "gates" / name, self.log)
         self._gates.append(gate)
         return gate
 
@@ -171,9 +174,24 @@ class Context:
         """Tell whether a process that a task has noted as its child runs still."""
         return self._processes.child_runs(pid)
 
-    def locked_store(self) -> AbstractContextManager[None]:
-        """Return what keeps everybody from writing to the rule's store."""
-        return locked(self.place / "store")
+    def kill_node(self, worker: WorkerInfo) -> None:
+        """Have the harness kill the whole node of a worker."""
+        self.log.record(f"has the node of {worker.name} killed", pid=worker.pid, fault=CLUSTER)
+        self.harness.kill_node(worker)
+
+    def restart_broker(self) -> None:
+        """Have the harness kill the broker or scheduler and start it again."""
+        self.log.record("has the broker killed and started again", fault=CLUSTER)
+        self.harness.restart_broker()
+        self.log.record("goes on with the broker that was started again")
+
+    @contextmanager
+    def locked_store(self) -> Iterator[None]:
+        """Keep everybody from writing to the rule's store within the block."""
+        self.log.record("locks the store", fault=CLUSTER)
+        with locked(self.place / "store"):
+            yield
+        self.log.record("lets go of the store")
 
     @contextmanager
     def nothing_is_submitted(self) -> Iterator[None]:
@@ -213,6 +231,7 @@ class Context:
             place=self.place / f"client-{len(self._clients)}",
             env=self._env | given | env,
             wait=self.wait,
+            log=self.log,
         )
         self._clients.append(client)
         return client
@@ -220,6 +239,25 @@ class Context:
     def client_outputs(self) -> list[str]:
         """Return what each of the other client processes has printed."""
         return [client.output for client in self._clients]
+
+    def verdicts(self) -> list[str]:
+        """Return what must hold after every rule and does not, a sentence for each.
+
+        A task was executed once where no fault was injected, and at most as often as it has attempts where one was;
+        whoever reads its outcome reads the same one; its own effects on the store have happened once.
+        """
+        self._outcomes.read_again(self.om.runtime.result, self.wait.seconds)
+        return [
+            *too_many_executions(self.log.all()),
+            *self._outcomes.broken,
+            *self._elsewhere.broken,
+            *too_many_copies(self.om),
+        ]
+
+    def judge(self) -> None:
+        """Fail when what must hold after every rule does not; see `verdicts`."""
+        verdicts = self.verdicts()
+        assert not verdicts, "the rule's own checks have passed, but " + "; and ".join(verdicts)
 
     def close(self) -> None:
         """Let go of everything: open the gates, end other clients, close every Omega."""

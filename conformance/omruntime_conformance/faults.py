@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from omruntime_conformance.oracle import Log
+from omruntime_conformance.oracle import PROCESS, Log
 
 __all__ = ["Processes", "locked"]
 
@@ -41,16 +41,16 @@ class Processes:
         Raises:
             ValueError: the log does not name it, it runs on another machine, or it is the suite's own.
         """
-        self._send(pid, signal.SIGKILL)
+        self._send(pid, signal.SIGKILL, "kills")
 
     def stop(self, pid: int) -> None:
         """Stop the process so that it does not notice; refuses what `kill` refuses."""
-        self._send(pid, signal.SIGSTOP)
+        self._send(pid, signal.SIGSTOP, "stops")
 
     def wake(self, pid: int) -> bool:
         """Let a stopped process go on; False when somebody has ended it in the meantime."""
         try:
-            self._send(pid, signal.SIGCONT)
+            self._send(pid, signal.SIGCONT, "wakes")
         except ProcessLookupError:
             return False
         return True
@@ -71,7 +71,7 @@ class Processes:
         table = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
         return bool(table.stdout.strip()) and not table.stdout.lstrip().startswith("Z")
 
-    def _send(self, pid: int, number: int) -> None:
+    def _send(self, pid: int, number: int, what: str = "") -> None:
         if pid in (os.getpid(), os.getppid()):
             raise ValueError(f"process {pid} is the suite's own: tasks of this engine run inside of their client")
         hosts = {entry.host for entry in self._log.entries() if entry.pid == pid}
@@ -79,4 +79,7 @@ class Processes:
             raise ValueError(f"no task has noted process {pid} in the log, so the suite does not touch it")
         if hosts != {socket.gethostname()}:
             raise ValueError(f"process {pid} runs on {', '.join(hosts)}, where the suite cannot send signals")
+        if what:
+            # Before it happens, so that the order of the log is that of cause and effect.
+            self._log.record(f"{what} process {pid}", pid=pid, fault="" if number == signal.SIGCONT else PROCESS)
         os.kill(pid, number)

@@ -1,7 +1,8 @@
 """The suite's own record of what ran where and in which order; rules judge by it, never by what an engine says.
 
 Tasks append lines to one file, in a directory outside of store and engine that is passed to them as an argument.
-A line is one ``write`` to a file that is open for appending, so the order of lines is the order of events.
+A line is one ``write`` to a file that is open for appending, so the order of lines is the order of events. What the
+suite does itself, faults above all, it writes down in the same file; rules that count lines never see those.
 """
 
 from __future__ import annotations
@@ -13,9 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from omruntime_conformance.tasks import LOG_FILE
+from omruntime_conformance.tasks import LOG_FILE, write
 
-__all__ = ["Entry", "Gate", "Log", "Waiter"]
+__all__ = ["CLUSTER", "PROCESS", "Entry", "Gate", "Log", "Waiter"]
+
+PROCESS = "process"
+"""A fault of one process: whatever runs in it may be run again."""
+CLUSTER = "cluster"
+"""A fault that any task may be run again for."""
 
 T = TypeVar("T")
 
@@ -59,11 +65,16 @@ class Entry:
     at: float
     """Seconds of the machine's monotonic clock; compared only between lines of one host."""
     data: dict[str, Any]
-
-    def __str__(self) -> str:
-        extra = " ".join(f"{key}={value!r}" for key, value in self.data.items())
-        where = f"{self.pid}@{self.host}" + (f" [{self.label}]" if self.label else "")
-        return f"{self.order:>4}  {self.at:10.3f}  {where:<24}  {self.name} {self.what} {extra}".rstrip()
+    by: str = ""
+    """``suite`` for what the suite itself has done."""
+    fault: str = ""
+    """What the suite has broken by it: `PROCESS`, `CLUSTER`, or nothing."""
+    task: str = ""
+    """Id of the task that has noted it; empty outside of tasks."""
+    execution: str = ""
+    """Names one run of the task's code, so that a second one can be told from it."""
+    retries: int | None = None
+    """The budget that the task's call names; None where it names none."""
 
 
 class Log:
@@ -77,15 +88,23 @@ class Log:
     def __str__(self) -> str:
         return str(self._directory)
 
-    def entries(self, what: str | None = None, name: str | None = None) -> list[Entry]:
-        """Return the lines in order, those of one event or one task where asked for."""
+    def record(self, what: str, *, pid: int = 0, fault: str = "") -> None:
+        """Write down what the suite does, and to which process."""
+        write(str(self), what, "", pid, {}, by="suite", fault=fault)
+
+    def all(self) -> list[Entry]:
+        """Return all lines in order, those of the suite too."""
         try:
             lines = (self._directory / LOG_FILE).read_text().splitlines(keepends=True)
         except FileNotFoundError:
             return []
         whole = [json.loads(line) for line in lines if line.endswith("\n")]
-        found = [Entry(order, **fields) for order, fields in enumerate(whole)]
-        return [each for each in found if what in (None, each.what) and name in (None, each.name)]
+        return [Entry(order, **fields) for order, fields in enumerate(whole)]
+
+    def entries(self, what: str | None = None, name: str | None = None) -> list[Entry]:
+        """Return what was noted, in order: all of it, or that of one event or one task."""
+        noted = [each for each in self.all() if not each.by]
+        return [each for each in noted if what in (None, each.what) and name in (None, each.name)]
 
     def starts(self, name: str | None = None) -> list[Entry]:
         """Return one entry for each execution that has begun."""
@@ -100,27 +119,25 @@ class Log:
 
         return self._wait(enough, f"{count} x {what!r} of {name or 'any task'} in the log")
 
-    def timeline(self) -> str:
-        """Return the log as text, with times counted from its first line."""
-        entries = self.entries()
-        if not entries:
-            return "  (no task has noted anything)"
-        first = entries[0].at
-        return "\n".join(
-            str(Entry(e.order, e.what, e.name, e.pid, e.host, e.label, e.at - first, e.data)) for e in entries
-        )
-
 
 class Gate:
-    """A file that tasks wait for; ``str(gate)`` is its path, to be passed to them."""
+    """A file that tasks wait for; ``str(gate)`` is its path, to be passed to them.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: where it is.
+        log: where its opening is written down.
+    """
+
+    def __init__(self, path: Path, log: Log) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
+        self._log = log
 
     def __str__(self) -> str:
         return str(self._path)
 
     def open(self) -> None:
         """Let the tasks pass that wait at the gate, and all that come later."""
+        if not self._path.exists():
+            self._log.record(f"opens the gate {self._path.name!r}")
         self._path.touch()

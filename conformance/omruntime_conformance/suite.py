@@ -163,13 +163,14 @@ def _prove(ctx: Context, clusters: Clusters) -> Verdict:
         clusters.declared.append(declared)
         status, body = _chosen_body(rule, declared)
         body(ctx)
+        ctx.judge()
     except NotExercised as reason:
         return Verdict(Status.NOT_EXERCISED, str(reason))
     except BaseException as exc:
         explain_context(exc, ctx)
         ctx.close()
         if trouble := clusters.check(rule):
-            exc.add_note(f"cluster  {trouble}")
+            exc.add_note(f"cluster   {trouble}")
         raise
     finally:
         ctx.close()

@@ -11,8 +11,9 @@ import time
 from typing import Any
 
 from omruntime import virtualobj
+from omruntime_conformance.running import running_task
 
-__all__ = ["LOG_FILE", "Trouble", "echo", "held", "note", "pass_gate", "snapshot", "suicidal"]
+__all__ = ["LOG_FILE", "Trouble", "echo", "held", "note", "note_death", "pass_gate", "snapshot", "suicidal", "write"]
 
 LOG_FILE = "log.jsonl"
 GATE_SECONDS = 60.0
@@ -22,10 +23,20 @@ LABEL_VARIABLE = "OMRUNTIME_CONFORMANCE_LABEL"
 
 def note(log: str, what: str, name: str = "", *, pid: int = 0, **data: Any) -> None:
     """Append a line to the log, about this process or the one of ``pid``; ``data`` is plain values."""
-    line = {
+    write(log, what, name, pid or os.getpid(), data, **running_task())
+
+
+def note_death(log: str, name: str) -> None:
+    """Append to the log that this task is about to end its own process: a fault that the suite injects here."""
+    write(log, "ends its process", name, os.getpid(), {}, by="suite", fault="process", **running_task())
+
+
+def write(log: str, what: str, name: str, pid: int, data: dict[str, Any], **more: Any) -> None:
+    """Append a line to the log in one piece."""
+    line = more | {
         "what": what,
         "name": name,
-        "pid": pid or os.getpid(),
+        "pid": pid,
         "host": socket.gethostname(),
         "label": os.environ.get(LABEL_VARIABLE, ""),
         "at": time.monotonic(),
@@ -74,6 +85,7 @@ def held(data: Any = None, log: str = "", gate: str = "", name: str = "task") ->
 def suicidal(data: Any = None, log: str = "", name: str = "task") -> None:
     """Kill the process it runs in."""
     note(log, "start", name)
+    note_death(log, name)
     os.kill(os.getpid(), 9)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from omruntime_conformance.faults import Processes
-from omruntime_conformance.oracle import Gate, Log, Waiter
-from omruntime_conformance.tasks import LOG_FILE, note, pass_gate
+from omruntime_conformance.oracle import CLUSTER, PROCESS, Gate, Log, Waiter
+from omruntime_conformance.tasks import LOG_FILE, note, note_death, pass_gate
 
 WRITER = """
 import sys
@@ -49,22 +49,22 @@ def test_patience_stretches_every_deadline() -> None:
     assert Waiter(patience=3, seconds=10).seconds == 30
 
 
-def test_the_timeline_tells_who_did_what(log: Log) -> None:
-    assert "no task" in log.timeline()
-    note(str(log), "start", "first", rows=3)
-    note(str(log), "end", "first")
-    lines = log.timeline().splitlines()
-    assert len(lines) == 2
-    assert "first start rows=3" in lines[0]
-    assert str(os.getpid()) in lines[1]
-
-
-def test_a_gate_lets_pass_once_it_is_open(tmp_path: Path) -> None:
-    gate = Gate(tmp_path / "gates" / "one")
+def test_a_gate_lets_pass_once_it_is_open(tmp_path: Path, log: Log) -> None:
+    gate = Gate(tmp_path / "gates" / "one", log)
     with pytest.raises(TimeoutError, match="nobody opened"):
         pass_gate(str(gate), seconds=0.02)
     gate.open()
+    gate.open()
     pass_gate(str(gate), seconds=0)
+    assert [entry.what for entry in log.all()] == ["opens the gate 'one'"]
+
+
+def test_what_the_suite_does_is_no_line_of_a_task(log: Log) -> None:
+    log.record("locks the store", fault=CLUSTER)
+    note(str(log), "start", "a task")
+    note_death(str(log), "a task")
+    assert [(entry.what, entry.name) for entry in log.entries()] == [("start", "a task")]
+    assert [(entry.by, entry.fault) for entry in log.all()] == [("suite", CLUSTER), ("", ""), ("suite", PROCESS)]
 
 
 def test_only_processes_of_the_log_are_touched(log: Log) -> None:
@@ -78,6 +78,8 @@ def test_only_processes_of_the_log_are_touched(log: Log) -> None:
         assert processes.alive(child.pid)
         processes.kill(child.pid)
         assert child.wait() == -9
+        last = log.all()[-1]
+        assert (last.what, last.pid, last.fault) == (f"kills process {child.pid}", child.pid, PROCESS)
     assert not processes.alive(child.pid)
     assert not processes.wake(child.pid)
 

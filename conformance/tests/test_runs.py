@@ -8,7 +8,7 @@ RULES = '''
 from omruntime.abc import Capability
 from omruntime_conformance import Fault, KnownFailure, RuntimeConformance, rule
 from omruntime_conformance.local import LocalHarness
-from omruntime_conformance.tasks import note
+from omruntime_conformance.tasks import note, write
 
 
 def is_refused(ctx):
@@ -73,6 +73,12 @@ def replaced(ctx):
 def alone(ctx):
     """It has a cluster of its own."""
 
+@rule("TST-012")
+def looks_away(ctx):
+    """It asserts nothing while a task is executed twice."""
+    for execution in "ab":
+        write(str(ctx.log), "start", "a task", 1, {}, task="t", execution=execution)
+
 WE_KNOW = KnownFailure("https://example.org/12", raises=TimeoutError)
 
 class TestMine(RuntimeConformance):
@@ -85,7 +91,7 @@ class TestMine(RuntimeConformance):
 def test_every_kind_of_outcome(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_mine=RULES)
     result = pytester.runpytest_subprocess("-k", "TST-", "-v", "-rA", "-W", "error")
-    result.assert_outcomes(passed=3, failed=4, skipped=3, xfailed=1, deselected=None)
+    result.assert_outcomes(passed=3, failed=5, skipped=3, xfailed=1, deselected=None)
     lines = result.stdout
     for name in ("TST-001-passes", "TST-005-not_declared", "TST-011-alone"):
         lines.fnmatch_lines([f"PASSED test_mine.py::TestMine::test_rule?{name}?"])
@@ -93,6 +99,7 @@ def test_every_kind_of_outcome(pytester: pytest.Pytester) -> None:
     lines.fnmatch_lines(["*not exercised: the harness injects no NODE fault*"])
     lines.fnmatch_lines(["*not exercised: the engine declares CANCEL_RUNNING, for which another rule holds*"])
     lines.fnmatch_lines(["*does not declare DETACHED but did not refuse the call*"])
+    lines.fnmatch_lines(["*the task t (a task) was executed 2 times*no fault was injected, so it is 1 at the most*"])
     lines.fnmatch_lines(["XFAIL *TST-007-known* https://example.org/12"])
     lines.fnmatch_lines(["*XPASS(strict)*https://example.org/12*"])
 
@@ -104,13 +111,13 @@ def test_a_failure_teaches(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         [
             "*assert ?1, 2? == ?1, 3?*",
-            "*log      what the tasks noted, in order*",
-            "*a task start*",
-            "*rule     TST-002: It does not hold.*",
+            "*log       seconds  process  label  task    event*",
+            "*0.000 * a task  start*",
+            "*rule      TST-002: It does not hold.*",
             "*Look at the moon.*",
-            "*backend  local*",
-            "*docs     docs/contract.md#tst-002*",
-            "*again    pytest 'test_mine.py::TestMine::test_rule?TST-002-fails?'*",
+            "*backend   local*",
+            "*docs      docs/contract.md#tst-002, or: omruntime-conformance explain TST-002*",
+            "*again     pytest 'test_mine.py::TestMine::test_rule?TST-002-fails?'*",
         ]
     )
 

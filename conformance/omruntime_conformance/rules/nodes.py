@@ -67,7 +67,7 @@ def _all_finish_once(ctx: Context, handles: list[AsyncResult]) -> None:
 def killed_node(ctx: Context) -> None:
     """A whole worker node killed: its tasks run elsewhere; none is lost, none finishes twice."""
     handles = _begun(ctx)
-    ctx.harness.kill_node(ctx.om.runtime.workers()[0])
+    ctx.kill_node(ctx.om.runtime.workers()[0])
     _all_finish_once(ctx, handles)
 
 
@@ -75,5 +75,5 @@ def killed_node(ctx: Context) -> None:
 def restarted_broker(ctx: Context) -> None:
     """The broker or scheduler killed and started again: tasks submitted before it finish; the client's handles work."""  # noqa: E501
     handles = _begun(ctx)
-    ctx.harness.restart_broker()
+    ctx.restart_broker()
     _all_finish_once(ctx, handles)
