@@ -75,6 +75,17 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def pages(session: nox.Session) -> None:
+    """The pages that are made from rules and reports are what would be made now."""
+    reports = sorted(map(str, Path("docs/reports").glob("*.json")))
+    _run_all(
+        session,
+        ("omruntime-conformance", "contract", "--check", "-o", "docs/contract.md"),
+        ("omruntime-conformance", "matrix", *reports, "--check", "-o", "docs/matrix.md"),
+    )
+
+
+@nox.session
 def changelog(session: nox.Session) -> None:
     """The fragments of the changelog can be gathered."""
     session.run("towncrier", "build", "--draft", silent=True)

@@ -49,7 +49,7 @@ def require_changes_the_runtime(patch: Patch) -> None:
 @mutant("LBL-003")
 def threads_share_what_is_required(patch: Patch) -> None:
     """The runtime that require() returned last stands for all that it has returned."""
-    last = []
+    last: list[Any] = []
 
     @patch("omruntime.client.runtime:OmegaRuntime.require")
     def require(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:

@@ -70,7 +70,7 @@ def closing_one_closes_all(patch: Patch) -> None:
 @mutant("LIF-003")
 def one_engine_for_all(patch: Patch) -> None:
     """All local runtimes of a process share the workers of the first."""
-    shared = []
+    shared: list[Any] = []
 
     @patch("omruntime.local.backend:LocalBackend.open")
     def open_(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
