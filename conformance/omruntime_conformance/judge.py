@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -138,7 +139,8 @@ class Outcomes:
         except Exception as exc:
             self._compare(reader.id, Outcome(error=exc))
             raise
-        self._compare(reader.id, Outcome(value))
+        # A copy, since what is done to the value afterwards is no second outcome.
+        self._compare(reader.id, Outcome(copy.deepcopy(value)))
         return value
 
     def read_again(self, find: Find, timeout: float) -> None:

@@ -6,13 +6,15 @@ another environment than the worker, so nothing but the standard library is take
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import pickle
 import sys
 import types
 from typing import Any
 
-__all__ = ["ARGUMENTS", "ERROR", "begin"]
+__all__ = ["ARGUMENTS", "ERROR", "begin", "tells_something"]
 
 ARGUMENTS = "arguments"
 """File with the arguments of the run."""
@@ -47,6 +49,16 @@ def begin(place: str, keys: int) -> None:
     ours.bind = lambda: shell.user_ns.update(given["parameters"])
     sys.modules["_omruntime_job"] = ours
     shell.events.register("post_run_cell", lambda result: note_error(result, os.path.join(place, ERROR)))
+    logging.getLogger("tornado.general").addFilter(tells_something)
+
+
+def tells_something(record: logging.LogRecord) -> bool:
+    """Tell whether a line of the kernel's own log belongs to the output of the notebook.
+
+    A kernel that ends now and then still reads from a socket that it has closed, and logs that.
+    """
+    exc = record.exc_info[1] if record.exc_info else None
+    return getattr(exc, "errno", None) != errno.ENOTSOCK
 
 
 def note_error(result: Any, path: str) -> None:

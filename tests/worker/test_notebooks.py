@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -300,3 +302,19 @@ def test_runs_at_once_and_a_name_as_it_was_called(om: Omega) -> None:
     attributes = om.jobs.metadata("n").attributes
     assert (attributes["note"], len(attributes["job_runs"])) == ("kept", 3)
     assert "job_runs" not in om.jobs.list("n", raw=True)[0].attributes
+
+
+def test_what_a_kernel_logs_of_sockets_that_it_has_closed_is_no_output(om: Omega) -> None:
+    cell = """
+        import errno, logging
+        for number in (errno.ENOTSOCK, errno.EIO):
+            try:
+                raise OSError(number, "of no use")
+            except OSError:
+                logging.getLogger("tornado.general").exception("number %s", number)
+    """
+    put(om, "farewell", textwrap.dedent(cell))
+    meta = om.runtime.job("farewell").run().get(60)
+    (text,) = printed(om, meta.name)
+    assert f"number {errno.EIO}" in text
+    assert f"number {errno.ENOTSOCK}" not in text
