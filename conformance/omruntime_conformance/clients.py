@@ -80,7 +80,8 @@ def start_client(
 ) -> Client:
     """Run ``code`` as a script of its own, with a home of its own and what ``env`` adds.
 
-    The script has the public names of omruntime, ``argv``, and ``answer(value)``, which sends a plain value back.
+    The script has the public names of omruntime, ``argv``, and ``answer(value)``, which sends a plain value back. A
+    ``PYTHONPATH`` in ``env`` goes before the one that there is.
     """
     place.mkdir(parents=True)
     script, output, temporary = place / "client.py", place / "output.txt", place / "tmp"
@@ -88,10 +89,11 @@ def start_client(
     script.write_text(_PRELUDE.format(answer=ANSWER) + code)
     own = {"HOME": str(place), "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
+    paths = [each["PYTHONPATH"] for each in (env, inherited) if each.get("PYTHONPATH")]
     with output.open("wb") as stream:
         process = subprocess.Popen(
             [sys.executable, str(script), *argv],
-            env=inherited | own | dict(env),
+            env=inherited | own | dict(env) | ({"PYTHONPATH": os.pathsep.join(paths)} if paths else {}),
             cwd=place,
             stdin=subprocess.DEVNULL,
             stdout=stream,

@@ -139,7 +139,7 @@ def unknown_data_are_the_workers_business(patch: Patch) -> None:
 @mutant("ERR-007")
 def an_exit_ends_the_worker(patch: Patch) -> None:
     """The worker of a task that has left by SystemExit or KeyboardInterrupt ends after it."""
-    left = []
+    left: list[Any] = []
 
     @patch("omruntime.worker.runner:failure")
     def failure(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:

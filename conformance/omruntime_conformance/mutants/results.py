@@ -42,7 +42,8 @@ def waits_for_its_retry_as_pending(patch: Patch) -> None:
         from dataclasses import replace
 
         state = wrapped(*args, **kwargs)
-        return replace(state, status="PENDING") if getattr(state, "claim", state) is None else state
+        between = getattr(state, "status", "") == "STARTED" and state.claim is None
+        return replace(state, status="PENDING") if between else state
 
 
 @mutant("RES-003")
@@ -117,7 +118,7 @@ def a_timeout_gives_nothing(patch: Patch) -> None:
 @mutant("RES-006")
 def fetched_results_go_with_the_client(patch: Patch) -> None:
     """What a client has fetched is deleted when it closes."""
-    fetched = []
+    fetched: list[Any] = []
 
     @patch("omruntime.client.result:AsyncResult.get")
     def get(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
