@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,25 +20,25 @@ VARIABLE = "OMRUNTIME_CONFORMANCE_MUTANT"
 """Environment variable with the mutant that a process is to be."""
 PRELOAD = Path(__file__).with_name("preload")
 """Directory whose start-up module infects a process."""
-AREAS: Mapping[str, str] = MappingProxyType(
+AREAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "RES": "results",
-        "ERR": "errors",
-        "MOD": "models",
-        "SCR": "scripts",
-        "JOB": "jobs",
-        "LBL": "labels",
-        "CAN": "canvas",
-        "DAT": "data",
-        "CXL": "limits",
-        "FLT": "faults",
-        "SEC": "security",
-        "LIF": "lifecycle",
-        "PLG": "plugins",
-        "LAW": "laws",
+        "RES": ("results",),
+        "ERR": ("errors",),
+        "MOD": ("models",),
+        "SCR": ("scripts",),
+        "JOB": ("jobs",),
+        "LBL": ("labels",),
+        "CAN": ("canvas", "canvas_values", "canvas_failures"),
+        "DAT": ("data",),
+        "CXL": ("limits",),
+        "FLT": ("faults",),
+        "SEC": ("security",),
+        "LIF": ("lifecycle",),
+        "PLG": ("plugins",),
+        "LAW": ("laws",),
     }
 )
-"""Module of the mutants for the rules of an area."""
+"""Modules of the mutants for the rules of an area."""
 
 Wrapper: TypeAlias = Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]
 """What takes the place of a function: of the original, the instance it is bound to, and the arguments of a call."""
@@ -111,8 +112,8 @@ def mutant(rule: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], N
 
 def load_mutants(*areas: str) -> Mapping[str, Mutant]:
     """Import the mutants of some areas, or of all, and return what is loaded."""
-    for area in areas or AREAS:
-        importlib.import_module(f"omruntime_conformance.mutants.{AREAS[area]}")
+    for name in itertools.chain.from_iterable(AREAS[area] for area in areas or AREAS):
+        importlib.import_module(f"omruntime_conformance.mutants.{name}")
     return MUTANTS
 
 
