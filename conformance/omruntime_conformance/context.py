@@ -8,8 +8,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
-
 from omruntime import AsyncResult, Auth, Omega, OmegaRuntime, OmegaScriptProxy
 from omruntime.abc import Capability, WorkerInfo
 from omruntime.errors import UnsupportedCapability
@@ -141,9 +139,15 @@ class Context:
 
     def fails(self, result: AsyncResult, kind: type[E]) -> E:
         """Return the error of a task that must fail with one of this type."""
-        with pytest.raises(kind) as caught:
-            self.get(result)
-        return caught.value
+        try:
+            value = self.get(result)
+        except kind as exc:
+            return exc
+        except Exception as exc:
+            raise AssertionError(
+                f"must fail with {kind.__name__}, and failed with {type(exc).__name__}: {exc}"
+            ) from exc
+        raise AssertionError(f"must fail with {kind.__name__}, and returned {value!r:.200}")
 
     # -- log, gates, faults
 

@@ -41,6 +41,22 @@ class Mean:
             pass_gate(gate)
         return np.full(len(x), self.mean)
 
+    def fit_transform(self, x: Any, y: Any, gate: str = "") -> Any:
+        """Fit, and return the mean as a value that waits at the gate where it is pickled."""
+        return _Slow(self.fit(x, y).mean, self.log, gate)
+
+
+class _Slow:
+    """A number that notes that it is pickled, waits at a gate, and is loaded as the number."""
+
+    def __init__(self, number: float | None, log: str, gate: str) -> None:
+        self._number, self._log, self._gate = number, log, gate
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        note(self._log, "start", "pickled")
+        pass_gate(self._gate)
+        return float, (self._number,)
+
 
 class Searched(BaseEstimator, ClassifierMixin):  # type: ignore[misc]
     """Predicts whether the first column is at least ``threshold``; notes each fit, and waits at a gate."""

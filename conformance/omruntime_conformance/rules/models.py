@@ -55,13 +55,22 @@ def same_as_locally(ctx: Context) -> None:
             name = f"{type(estimator).__name__}-{form}"
             om.models.put(clone(estimator), name)
             model = om.runtime.model(name)
-            assert isinstance(ctx.get(model.fit(given_x, given_y)), Metadata)
+            fitted = model.fit(given_x, given_y)
+            assert isinstance(ctx.get(fitted), Metadata)
+            _seen_as_locally(om.models.get(name), local, fitted.logs())
             for method in ("predict", "predict_proba", "decision_function"):
                 if hasattr(local, method):
                     remote = ctx.get(getattr(model, method)(given_x))
                     np.testing.assert_array_equal(remote, getattr(local, method)(local_x), strict=True)
             assert ctx.get(model.score(given_x, given_y)) == local.score(local_x, local_y)
         _same_transforms(ctx, form, given_x, local_x)
+
+
+def _seen_as_locally(fitted: Any, local: Any, logs: str) -> None:
+    """The estimator has been given what it would be locally: names of columns, and a Y that it does not warn of."""
+    names, expected = (getattr(each, "feature_names_in_", np.array([])).tolist() for each in (fitted, local))
+    assert names == expected, "the estimator was given other column names than locally"
+    assert "Warning" not in logs, f"the estimator does not like what it was given:\n{logs}"
 
 
 def _same_transforms(ctx: Context, form: str, given: Any, local: Any) -> None:

@@ -104,3 +104,17 @@ def fit_again_after_a_lost_worker(ctx: Context) -> None:
     assert len(ctx.log.starts("fit")) == 2
     assert len(om.models.revisions("mean")) == before + 1
     assert om.models.get("mean").mean == 20.0
+    _killed_when_stored(ctx, before + 1)
+
+
+def _killed_when_stored(ctx: Context, before: int) -> None:
+    """The worker is killed between the storing of the version and the end of the task: when its value is pickled."""
+    om, gate = ctx.om, ctx.gate("stored")
+    handle: AsyncResult = om.runtime.model("mean").fit_transform("d[x]", "d[z]", gate=str(gate))
+    ctx.kill(ctx.log.wait("start", "pickled")[0].pid)
+    ctx.log.wait("start", "pickled", 2)
+    assert len(om.models.revisions("mean")) == before, "an attempt that was lost has left a version"
+    gate.open()
+    assert ctx.get(handle) == 5.0
+    assert len(om.models.revisions("mean")) == before + 1
+    assert om.models.get("mean").mean == 5.0
