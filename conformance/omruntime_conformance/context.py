@@ -17,8 +17,9 @@ from omruntime_conformance.clusters import open_private
 from omruntime_conformance.faults import Processes, locked
 from omruntime_conformance.harness import Cluster, Harness
 from omruntime_conformance.judge import Outcomes, too_many_copies, too_many_executions
-from omruntime_conformance.oracle import CLUSTER, Gate, Log, Waiter
+from omruntime_conformance.oracle import CLUSTER, Entry, Gate, Log, Waiter
 from omruntime_conformance.registry import Rule
+from omruntime_conformance.tasks import held
 
 __all__ = ["Context", "NotExercised"]
 
@@ -148,6 +149,40 @@ class Context:
                 f"must fail with {kind.__name__}, and failed with {type(exc).__name__}: {exc}"
             ) from exc
         raise AssertionError(f"must fail with {kind.__name__}, and returned {value!r:.200}")
+
+    # -- slots
+
+    def slots(self, label: str = "default") -> int:
+        """Return how many tasks of a label can run at a time; a cluster may have more than the rule asks for."""
+        needed = set(label.split(","))
+        return sum(worker.slots for worker in self.om.runtime.workers() if needed <= set(worker.labels))
+
+    @contextmanager
+    def busy(self, label: str = "default") -> Iterator[list[Entry]]:
+        """Keep every slot of a label busy within the block; gives the line that each of them has noted."""
+        name = f"busy {len(self._gates)}"
+        slots, gate = self.slots(label), self.gate(name)
+        self.om.scripts.put(held, "busy")
+        script = self.om.runtime.require(label).script("busy")
+        handles = [script.run(number, log=str(self.log), gate=str(gate), name=name) for number in range(slots)]
+        yield self.log.wait("start", name, slots)
+        gate.open()
+        assert [self.value(handle) for handle in handles] == [*range(slots)]
+
+    def worker_pids(self, label: str = "default") -> set[int]:
+        """Return the processes that tasks of a label run in, each of which has just run one."""
+        with self.busy(label) as running:
+            pids = {entry.pid for entry in running}
+        assert len(pids) == len(running), "two tasks ran in one process at the same time"
+        return pids
+
+    def labels_of(self, entry: Entry) -> set[str]:
+        """Return the labels of the worker that a line is from: as it says itself, or by its process."""
+        if entry.label:
+            return set(entry.label.split(","))
+        found = [each for each in self.om.runtime.workers() if (each.pid, each.host) == (entry.pid, entry.host)]
+        assert found, f"workers() does not list the process {entry.pid}@{entry.host}, which has run a task"
+        return set(found[0].labels)
 
     # -- log, gates, faults
 

@@ -172,7 +172,7 @@ def live_through(ctx: Context, history: list[Event], prefix: str) -> None:
         history: the events.
         prefix: tells the tasks of this history from those of others.
     """
-    world = _World(ctx, prefix, sum(ctx.rule.workers.values()))
+    world = _World(ctx, prefix, ctx.slots())
     for event in history:
         if event.what == "submit":
             world.submit(event)

@@ -52,6 +52,8 @@ class Rule:
     """The rule breaks the cluster it runs on, so it gets one that nobody else uses."""
     faults: tuple[Fault, ...] = ()
     """Faults that only the author's harness can inject."""
+    exact: bool = False
+    """The rule says nothing of a cluster that has other workers besides those it asks for."""
     limit: float = LIMIT
     """Seconds that it may take, before the harness's patience."""
     independent: bool = False
@@ -85,18 +87,23 @@ class Registry:
         workers: Mapping[str, int] = _TWO_WORKERS,
         own_cluster: bool = False,
         faults: tuple[Fault, ...] = (),
+        exact: bool = False,
         limit: float = LIMIT,
         independent: bool = False,
     ) -> Callable[[Body], Body]:
         """Register a function as the rule ``id``; the first line of its docstring is the sentence of the contract.
 
         Raises:
-            ValueError: the id is taken or is none, there is no sentence, or a capability without a refusal.
+            ValueError: the id is taken or is none, there is no sentence, a capability is without a refusal, or what
+                breaks a cluster is called independent.
         """
         if not _ID.fullmatch(id):
             raise ValueError(f"{id!r} is no rule id: three capitals, a dash, three digits, like 'CAN-004'")
         if (capability is None) != (refusal is None):
             raise ValueError(f"{id}: a rule of a capability needs a refusal, and only such a rule can have one")
+
+        if independent and (own_cluster or faults or exact):
+            raise ValueError(f"{id}: a rule that needs a cluster for itself is not independent of others")
 
         def register(body: Body) -> Body:
             if id in self._rules:
@@ -116,6 +123,7 @@ class Registry:
                 workers=workers,
                 own_cluster=own_cluster,
                 faults=faults,
+                exact=exact,
                 limit=limit,
                 independent=independent,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import ClassVar, NamedTuple
 
 import pytest
 
-from omruntime.abc import Capability
-from omruntime_conformance.clusters import Broken, Clusters
+from omruntime.abc import Capability, WorkerInfo
+from omruntime_conformance.clusters import Broken, Clusters, key_of
 from omruntime_conformance.context import Context, NotExercised
 from omruntime_conformance.deadline import deadline
 from omruntime_conformance.failure import explain_context, explain_failure
@@ -190,7 +191,16 @@ def _check_workers(ctx: Context) -> None:
     if not ctx.harness.existing:
         return
     there = ctx.om.runtime.workers()
+    if ctx.rule.exact and _slots_of(there) != Counter(ctx.rule.workers):
+        raise NotExercised(f"it needs workers with {key_of(ctx.rule.workers)} and no others")
     for label, slots in ctx.rule.workers.items():
         found = sum(worker.slots for worker in there if set(label.split(",")) <= set(worker.labels))
         if found < slots:
             raise NotExercised(f"it needs {slots} slots with the label {label}, the cluster has {found}")
+
+
+def _slots_of(workers: list[WorkerInfo]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for worker in workers:
+        found[",".join(worker.labels)] += worker.slots
+    return found

@@ -90,9 +90,11 @@ def suicidal(data: Any = None, log: str = "", name: str = "task") -> None:
 
 
 @virtualobj
-def snapshot(data: Any = None, log: str = "") -> dict[str, Any]:
+def snapshot(data: Any = None, log: str = "", gate: str = "", name: str = "snapshot") -> dict[str, Any]:
     """Return what a task finds of its process: pid, path, working directory, modules, environment."""
-    note(log, "start", "snapshot")
+    note(log, "start", name)
+    if gate:
+        pass_gate(gate)
     initial = ""
     with contextlib.suppress(OSError), open("/proc/self/environ", "rb") as stream:
         initial = stream.read().decode(errors="replace")

@@ -42,7 +42,7 @@ def _never_ran(ctx: Context, handle: AsyncResult, because_of: AsyncResult) -> No
     assert because_of.id in str(error)
 
 
-@rule("CAN-006", rests_on=("CAN-001",))
+@rule("CAN-006", rests_on=("CAN-001",), independent=True)
 def a_failing_step_fails_the_canvas(ctx: Context) -> None:
     """A failing step fails the canvas with that step's error; later steps never run and read FAILURE with UpstreamFailed."""  # noqa: E501
     _deploy(ctx)
@@ -165,7 +165,7 @@ def _unpicklable(data: str = "") -> Any:
     raise Trouble("it holds a lock", lock)
 
 
-@rule("CAN-024", rests_on=("CAN-006", "ERR-003", "ERR-004"))
+@rule("CAN-024", rests_on=("CAN-006", "ERR-003", "ERR-004"), independent=True)
 def what_cannot_travel(ctx: Context) -> None:
     """A step whose value or exception cannot be serialised fails its canvas with the error that says so."""
     _deploy(ctx)
@@ -199,7 +199,7 @@ def _cancel_refused(ctx: Context) -> None:
 def cancel_stops_everything(ctx: Context) -> None:
     """cancel() of a canvas stops what runs and starts nothing more."""
     _deploy(ctx)
-    runtime, log = ctx.om.runtime, str(ctx.log)
+    runtime, log, slots = ctx.om.runtime, str(ctx.log), ctx.slots()
 
     def sequence(gate: str) -> CanvasResult:
         with runtime.sequence() as crt:
@@ -209,13 +209,15 @@ def cancel_stops_everything(ctx: Context) -> None:
 
     def parallel(gate: str) -> CanvasResult:
         with runtime.parallel() as crt:
-            for number in range(6):
-                crt.callback("told").script("step").run(log=log, gate=gate, name="runs" if number < 2 else "never")
+            for number in range(slots + 4):
+                crt.callback("told").script("step").run(
+                    log=log, gate=gate, name="runs" if number < slots else "never"
+                )
             return crt.run()
 
     def nested(gate: str) -> CanvasResult:
         with runtime.mapreduce() as crt:
-            for _ in range(3):
+            for _ in range(slots + 1):
                 with crt.sequence() as inner, inner.parallel() as steps:
                     steps.script("step").run(log=log, gate=gate, name="runs")
                     ctx.om.runtime.script("step").run(log=log, gate=gate, name="runs")
@@ -233,7 +235,7 @@ def cancel_stops_everything(ctx: Context) -> None:
 
 
 def _is_cancelled(ctx: Context, build: Callable[[str], CanvasResult], cancel: Callable[[CanvasResult], bool]) -> None:
-    gate, slots = ctx.gate("never opened"), sum(ctx.rule.workers.values())
+    gate, slots = ctx.gate("never opened"), ctx.slots()
     before = len(ctx.log.starts("runs"))
     result = build(str(gate))
     busy = 1 if build.__name__ == "sequence" else slots
@@ -268,7 +270,7 @@ def _told(ctx: Context, result: CanvasResult) -> set[str]:
 def a_cancelled_step(ctx: Context) -> None:
     """A step that is cancelled by its own handle, before its turn or in the queue, never starts, and fails its canvas with TaskRevoked like any failing step."""  # noqa: E501
     _deploy(ctx)
-    runtime, log, gate = ctx.om.runtime, str(ctx.log), ctx.gate()
+    runtime, log, gate, slots = ctx.om.runtime, str(ctx.log), ctx.gate(), ctx.slots()
     with runtime.sequence() as crt:
         crt.script("step").run(log=log, gate=str(gate), name="first")
         with crt.parallel() as both:
@@ -277,12 +279,12 @@ def a_cancelled_step(ctx: Context) -> None:
         crt.script("step").run(log=log, name="never")
         before_its_turn = crt.run()
     with runtime.parallel() as crt:
-        for number in range(sum(ctx.rule.workers.values())):
+        for number in range(slots):
             crt.script("step").run(number, log=log, gate=str(gate), name="first")
         crt.script("step").run(log=log, name="never")
         in_the_queue = crt.run()
-    ctx.log.wait("start", "first", 2)
-    for result, which in ((before_its_turn, 2), (in_the_queue, 2)):
+    ctx.log.wait("start", "first", slots)
+    for result, which in ((before_its_turn, 2), (in_the_queue, slots)):
         handle = result.steps()[which]
         assert handle.status == "PENDING"
         assert handle.cancel()
@@ -290,13 +292,13 @@ def a_cancelled_step(ctx: Context) -> None:
         assert not handle.cancel()
         assert result.status == "STARTED", "the others are not over"
     gate.open()
-    for result in (before_its_turn, in_the_queue):
-        assert ctx.fails(result, TaskRevoked).task == result.steps()[2].id
+    for result, which in ((before_its_turn, 2), (in_the_queue, slots)):
+        assert ctx.fails(result, TaskRevoked).task == result.steps()[which].id
         assert result.status == "FAILURE"
     steps = before_its_turn.steps()
     assert _states(before_its_turn) == ["SUCCESS", "SUCCESS", "REVOKED", "FAILURE"]
     _never_ran(ctx, steps[3], steps[2])
-    assert _states(in_the_queue) == ["SUCCESS", "SUCCESS", "REVOKED"]
+    assert _states(in_the_queue) == ["SUCCESS"] * slots + ["REVOKED"]
     assert not ctx.log.starts("never")
 
 

@@ -44,7 +44,7 @@ def _required(result: Any) -> Any:
     return ["was handed", result]
 
 
-@rule("CAN-016", rests_on=("CAN-002", "CAN-005"))
+@rule("CAN-016", rests_on=("CAN-002", "CAN-005"), independent=True)
 def what_is_handed_on(ctx: Context) -> None:
     """A script hands on the result inside its envelope, an action with rName its dataset; what was given at the call wins, and nothing of it shows in the envelope."""  # noqa: E501
     _deploy(ctx)
@@ -148,7 +148,7 @@ def _nothing_is_a_value_too(ctx: Context) -> None:
             assert ctx.get(crt.run()) == value
 
 
-@rule("CAN-023", rests_on=("DAT-001", "CAN-002"))
+@rule("CAN-023", rests_on=("DAT-001", "CAN-002"), independent=True)
 def handed_on_as_they_were(ctx: Context) -> None:
     """Values arrive at the next step as they were, large ones too."""
     ctx.om.models.put(echo, "echo")
@@ -219,15 +219,10 @@ def callbacks_are_told(ctx: Context) -> None:
 
 
 def _cancelled_ones_are_told(ctx: Context) -> None:
-    gate, slots = ctx.gate("busy"), sum(ctx.rule.workers.values())
-    busy = [ctx.om.runtime.script("step").run(log=str(ctx.log), gate=str(gate), name="busy") for _ in range(slots)]
-    ctx.log.wait("start", "busy", slots)
-    queued = ctx.om.runtime.callback("told").script("step").run(log=str(ctx.log), name="never")
-    assert queued.cancel()
-    gate.open()
+    with ctx.busy():
+        queued = ctx.om.runtime.callback("told").script("step").run(log=str(ctx.log), name="never")
+        assert queued.cancel()
     assert ctx.value(_callback(ctx, queued)) == ["REVOKED", "there is none"]
-    for each in busy:
-        ctx.get(each)
     assert not ctx.log.starts("never")
 
 
@@ -262,7 +257,7 @@ with Omega() as om:
 """
 
 
-@rule("CAN-017")
+@rule("CAN-017", independent=True)
 def a_canvas_is_found_again(ctx: Context) -> None:
     """The result of a canvas is found by its id from another process, can be pickled, and can be awaited, like that of any task."""  # noqa: E501
     ctx.deploy(step)
@@ -315,7 +310,7 @@ def _awaited(ctx: Context) -> None:
     assert asyncio.run(asyncio.wait_for(both(), ctx.wait.seconds)) == 2
 
 
-@rule("CAN-020")
+@rule("CAN-020", independent=True)
 def handles_of_the_parts(ctx: Context) -> None:
     """collect() is the set of handles: of a sequence's steps, one GroupResult for a parallel, and for a mapreduce the reducing step and the GroupResult of its maps."""  # noqa: E501
     ctx.deploy(step)
@@ -350,7 +345,7 @@ def _is_group(ctx: Context, group: Any, members: list[AsyncResult]) -> None:
     assert repr(group) == f"<GroupResult: {group.id} [{', '.join(member.id for member in members)}]>"
 
 
-@rule("CAN-019")
+@rule("CAN-019", independent=True)
 def a_canvas_is_forgotten(ctx: Context) -> None:
     """forget() of a canvas that is over deletes the values of all its steps; while it is not over it is False."""
     ctx.deploy(step)

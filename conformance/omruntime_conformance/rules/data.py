@@ -15,7 +15,7 @@ from omruntime_conformance.tasks import echo, held, note, pass_gate
 from omruntime_conformance.values import all_values, differences
 
 
-@rule("DAT-001")
+@rule("DAT-001", independent=True)
 def values_arrive_as_they_were(ctx: Context) -> None:
     """Values arrive as they were: None, big int, nan, bytes, unicode, nested, numpy of every dtype, DataFrame with index and dtypes, datetime with zone."""  # noqa: E501
     script = ctx.deploy(echo)
@@ -29,7 +29,7 @@ def values_arrive_as_they_were(ctx: Context) -> None:
         assert not differences([{"deep": (value, [value])}], ctx.value(nested[name])), f"{name} nested"
 
 
-@rule("DAT-002")
+@rule("DAT-002", independent=True)
 def hundred_megabytes(ctx: Context) -> None:
     """100 MB goes in and out."""
     array = np.random.default_rng(5).integers(0, 255, 100_000_000, dtype=np.uint8)
@@ -67,7 +67,7 @@ def _content(store: Store, name: str) -> bytes:
         return b""
 
 
-@rule("DAT-003")
+@rule("DAT-003", independent=True)
 def nothing_is_left_behind(ctx: Context) -> None:
     """What a call stored for its own use is gone: arguments with the terminal end, results with forget() or expiry.
 

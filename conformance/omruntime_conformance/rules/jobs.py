@@ -40,7 +40,7 @@ def _runs(ctx: Context, name: str) -> list[Any]:
     return runs
 
 
-@rule("JOB-001")
+@rule("JOB-001", independent=True)
 def executed_copy_stays(ctx: Context) -> None:
     """A run leaves an executed copy under results/ with its outputs, and the stored notebook is unchanged."""
     figure = "from IPython.display import Image, display\ndisplay(Image(b'\\x89PNG\\r\\n\\x1a\\n' + bytes(8)))"
@@ -75,7 +75,7 @@ print(base64.b64encode(pickle.dumps([job, bound, tagged])).decode())
 """
 
 
-@rule("JOB-002")
+@rule("JOB-002", independent=True)
 def parameters_arrive(ctx: Context) -> None:
     """Parameters of any plain type arrive as they were (dates, quotes, nested, numpy)."""
     import numpy as np
@@ -118,7 +118,7 @@ def _loaded(text: str) -> Any:
     return pickle.loads(base64.b64decode(text))
 
 
-@rule("JOB-003")
+@rule("JOB-003", independent=True)
 def failing_cell_is_a_failure(ctx: Context) -> None:
     """A failing cell is a FAILURE that names the cell; the copy is kept and `restart` runs it again."""
     _put(ctx, "fails", "print('before')", "value = {}\nvalue['missing']", "print('after')")
@@ -319,7 +319,7 @@ def cancelled_notebook_stops(ctx: Context) -> None:
     _left(ctx, "stops", copy, handle)
 
 
-@rule("JOB-009")
+@rule("JOB-009", independent=True)
 def clear_errors_of_notebooks(ctx: Context) -> None:
     """A kernel that is not installed, and content that is no notebook, fail with an error that says so."""
     import nbformat
@@ -363,7 +363,7 @@ def _copies_of(data: Any = None, result: Any = None, results: Any = None) -> Any
     return [each.name for each in results] if results is not None else data
 
 
-@rule("JOB-011", rests_on=("CAN-002", "CAN-005"))
+@rule("JOB-011", rests_on=("CAN-002", "CAN-005"), independent=True)
 def notebooks_are_steps(ctx: Context) -> None:
     """A notebook in a canvas sees what it is handed as job['result'], as the reduce step as job['results'], and hands on the Metadata of its copy."""  # noqa: E501
     _put(ctx, "sees", "print(job.get('param'), job.get('result'), job.get('results'))")

@@ -13,20 +13,10 @@ import pytest
 from omruntime import AsyncResult, OmegaRuntime, virtualobj
 from omruntime.errors import NoSuchLabel, NoSuchLabelWarning, ResultTimeout, UnsupportedCapability
 from omruntime_conformance.context import Context, NotExercised
-from omruntime_conformance.oracle import Entry
 from omruntime_conformance.registry import rule
 from omruntime_conformance.tasks import held, note
 
 _LABELLED = {"default": 1, "gpu": 1, "big,gpu": 1}
-
-
-def _labels(ctx: Context, entry: Entry) -> set[str]:
-    """Return the labels of the worker that an entry of the log is from: as it says itself, or by its process."""
-    if entry.label:
-        return set(entry.label.split(","))
-    found = [each for each in ctx.om.runtime.workers() if (each.pid, each.host) == (entry.pid, entry.host)]
-    assert found, f"workers() does not list the process {entry.pid}@{entry.host}, which has run a task"
-    return set(found[0].labels)
 
 
 def _scale(ctx: Context, workers: Mapping[str, int]) -> None:
@@ -54,25 +44,21 @@ def a_task_runs_where_its_label_is(ctx: Context) -> None:
         entries = ctx.log.starts(name)
         assert len(entries) == 10
         for entry in entries:
-            assert needed <= _labels(ctx, entry), f"a task that needs {needed} ran on a worker without"
+            assert needed <= ctx.labels_of(entry), f"a task that needs {needed} ran on a worker without"
     _full_workers_are_waited_for(ctx)
 
 
 def _full_workers_are_waited_for(ctx: Context) -> None:
     """While all workers of a label are busy its tasks wait, though others are idle."""
-    gate = ctx.gate("busy")
-    gpu = ctx.om.runtime.require("gpu")
-    busy = [_start(ctx, gpu, "busy", gate) for _ in range(2)]
-    ctx.log.wait("start", "busy", 2)
-    waiting = _start(ctx, gpu, "waiting")
-    assert ctx.value(_start(ctx, ctx.om.runtime, "beside")) == "beside"
-    assert waiting.status == "PENDING"
-    gate.open()
-    assert [ctx.value(handle) for handle in (*busy, waiting)] == ["busy", "busy", "waiting"]
-    assert all("gpu" in _labels(ctx, entry) for entry in ctx.log.starts("waiting"))
+    with ctx.busy("gpu"):
+        waiting = _start(ctx, ctx.om.runtime.require("gpu"), "waiting")
+        assert ctx.value(_start(ctx, ctx.om.runtime, "beside")) == "beside"
+        assert waiting.status == "PENDING"
+    assert ctx.value(waiting) == "waiting"
+    assert all("gpu" in ctx.labels_of(entry) for entry in ctx.log.starts("waiting"))
 
 
-@rule("LBL-002", workers=_LABELLED, own_cluster=True)
+@rule("LBL-002", workers=_LABELLED, own_cluster=True, exact=True)
 def labels_shows_who_is_there(ctx: Context) -> None:
     """labels() shows every live worker with its labels; joins and clean leaves within a second, kills within the lease."""  # noqa: E501
     runtime = ctx.om.runtime
@@ -101,7 +87,7 @@ def labels_shows_who_is_there(ctx: Context) -> None:
     ctx.wait(lambda: shown() == [["big", "gpu"], ["default"]], "the end of those who have left")
 
 
-@rule("LBL-003", workers=_LABELLED)
+@rule("LBL-003", workers=_LABELLED, independent=True)
 def require_derives(ctx: Context) -> None:
     """require() affects the derived runtime only; two threads never see each other's."""
     ctx.deploy(held)
@@ -112,9 +98,9 @@ def require_derives(ctx: Context) -> None:
     assert ctx.value(_start(ctx, gpu, "gpu")) == "gpu"
     assert ctx.value(_start(ctx, runtime, "plain")) == "plain"
     assert ctx.value(_start(ctx, ctx.om.runtime, "plain")) == "plain"
-    assert _labels(ctx, ctx.log.starts("both")[0]) == {"big", "gpu"}
-    assert "gpu" in _labels(ctx, ctx.log.starts("gpu")[0])
-    assert all(_labels(ctx, entry) == {"default"} for entry in ctx.log.starts("plain"))
+    assert ctx.labels_of(ctx.log.starts("both")[0]) >= {"big", "gpu"}
+    assert "gpu" in ctx.labels_of(ctx.log.starts("gpu")[0])
+    assert all("default" in ctx.labels_of(entry) for entry in ctx.log.starts("plain"))
     together = threading.Barrier(3, timeout=ctx.wait.seconds)
 
     def one_thread(label: str) -> None:
@@ -128,10 +114,10 @@ def require_derives(ctx: Context) -> None:
         for done in [pool.submit(one_thread, label) for label in labels]:
             done.result()
     for label in labels:
-        assert all(label in _labels(ctx, entry) for entry in ctx.log.starts(f"thread {label}"))
+        assert all(label in ctx.labels_of(entry) for entry in ctx.log.starts(f"thread {label}"))
 
 
-@rule("LBL-004", workers=_LABELLED)
+@rule("LBL-004", workers=_LABELLED, independent=True)
 def stored_and_lasting_labels(ctx: Context) -> None:
     """require(always=True) stays; a label stored with the object is used unless the call names one."""
     ctx.deploy(held)
@@ -142,21 +128,21 @@ def stored_and_lasting_labels(ctx: Context) -> None:
 
     def ran_on(runtime: OmegaRuntime, script: str, name: str) -> set[str]:
         ctx.get(runtime.script(script).run(name, log=str(ctx.log), name=name))
-        return _labels(ctx, ctx.log.starts(name)[-1])
+        return ctx.labels_of(ctx.log.starts(name)[-1])
 
-    assert ran_on(om.runtime, "stored", "as stored") == {"big", "gpu"}
-    assert ran_on(om.runtime, "held", "beside it") == {"default"}
-    assert ran_on(om.runtime.require("default"), "stored", "as called") == {"default"}
+    assert ran_on(om.runtime, "stored", "as stored") >= {"big", "gpu"}
+    assert "default" in ran_on(om.runtime, "held", "beside it")
+    assert "default" in ran_on(om.runtime.require("default"), "stored", "as called")
     # What says nothing of a label leaves the stored one as it is.
-    assert ran_on(om.runtime.require(retries=1), "stored", "as stored too") == {"big", "gpu"}
+    assert ran_on(om.runtime.require(retries=1), "stored", "as stored too") >= {"big", "gpu"}
     om.runtime.require("gpu", always=True)
     for round in range(3):
         assert "gpu" in ran_on(om.runtime, "held", f"always {round}")
-    assert ran_on(om.runtime.require("default"), "held", "but not here") == {"default"}
-    assert ran_on(om.runtime.require("default"), "stored", "nor here") == {"default"}
-    assert ran_on(ctx.om.runtime, "held", "elsewhere") == {"default"}
+    assert "default" in ran_on(om.runtime.require("default"), "held", "but not here")
+    assert "default" in ran_on(om.runtime.require("default"), "stored", "nor here")
+    assert "default" in ran_on(ctx.om.runtime, "held", "elsewhere")
     om.runtime.require("default", always=True)
-    assert ran_on(om.runtime, "stored", "what always holds is stronger than what is stored") == {"default"}
+    assert "default" in ran_on(om.runtime, "stored", "what always holds is stronger than what is stored")
 
 
 @rule("LBL-005", own_cluster=True)
@@ -176,18 +162,18 @@ def a_missing_label_is_waited_for(ctx: Context) -> None:
     assert partly.status == "PENDING"
     runtime.scale({"default,rare": 1})
     assert ctx.value(partly) == "partly"
-    assert all("rare" in _labels(ctx, entry) for entry in ctx.log.starts("waiting"))
-    assert _labels(ctx, ctx.log.starts("partly")[0]) == {"default", "rare"}
+    assert all("rare" in ctx.labels_of(entry) for entry in ctx.log.starts("waiting"))
+    assert ctx.labels_of(ctx.log.starts("partly")[0]) >= {"default", "rare"}
 
 
-@rule("LBL-006", workers=_LABELLED)
+@rule("LBL-006", workers=_LABELLED, independent=True)
 def a_missing_label_is_an_error(ctx: Context) -> None:
     """on_missing='error' raises NoSuchLabel at the call."""
     ctx.deploy(held)
     strict = ctx.om.runtime.require(on_missing="error")
     with ctx.nothing_is_submitted():
         for label in ("rare", "default,gpu", "gpu,rare"):
-            with pytest.raises(NoSuchLabel, match=rf"'{label}'.*big, default, gpu"):
+            with pytest.raises(NoSuchLabel, match=rf"'{label}'.*big.*default.*gpu"):
                 _start(ctx, strict.require(label), "refused")
     assert ctx.value(_start(ctx, strict.require("gpu,big"), "there")) == "there"
     assert ctx.value(_start(ctx, strict, "there")) == "there"

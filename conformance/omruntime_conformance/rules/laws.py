@@ -46,7 +46,7 @@ def _for_all(ctx: Context, strategy: st.SearchStrategy[Any], share: float = 1.0)
     return run
 
 
-@rule("LAW-001", rests_on=("CAN-002", "CAN-004", "CAN-005", "CAN-006", "CAN-009"))
+@rule("LAW-001", rests_on=("CAN-002", "CAN-004", "CAN-005", "CAN-006", "CAN-009"), independent=True)
 def canvases_compute(ctx: Context) -> None:
     """A random canvas tree gives what a plain Python evaluator of the tree gives.
 
@@ -82,7 +82,7 @@ def _agrees(ctx: Context, tree: Tree, result: CanvasResult) -> None:
             assert (type(outcome), outcome.upstream, handle.status) == (UpstreamFailed, culprit, "FAILURE"), where
 
 
-@rule("LAW-002", rests_on=("DAT-001",))
+@rule("LAW-002", rests_on=("DAT-001",), independent=True)
 def values_travel(ctx: Context) -> None:
     """A random nested value comes back equal."""
     script = ctx.deploy(echo)

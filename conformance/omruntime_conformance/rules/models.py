@@ -32,7 +32,7 @@ def _iris(ctx: Context) -> pd.DataFrame:
     return frame
 
 
-@rule("MOD-001")
+@rule("MOD-001", independent=True)
 def same_as_locally(ctx: Context) -> None:
     """fit, then predict, gives exactly what the estimator gives locally, for data by name, by selector, as DataFrame, Series, ndarray and list."""  # noqa: E501
     om, frame = ctx.om, _iris(ctx)
@@ -83,7 +83,7 @@ def _same_transforms(ctx: Context, form: str, given: Any, local: Any) -> None:
     np.testing.assert_array_equal(ctx.get(model.transform(given)), expected, strict=True)
 
 
-@rule("MOD-004")
+@rule("MOD-004", independent=True)
 def unfitted_raises_its_own_error(ctx: Context) -> None:
     """predict on an unfitted estimator raises the estimator's own error."""  # noqa: D403
     frame = _iris(ctx)
@@ -94,7 +94,7 @@ def unfitted_raises_its_own_error(ctx: Context) -> None:
     ctx.fails(ctx.om.runtime.model("unfitted").predict(frame.drop(columns="y")), NotFittedError)
 
 
-@rule("MOD-005", rests_on=("MOD-001",))
+@rule("MOD-005", rests_on=("MOD-001",), independent=True)
 def values_stored_as_datasets(ctx: Context) -> None:
     """rName stores the value as a dataset and returns its Metadata."""  # noqa: D403
     om, frame = ctx.om, _iris(ctx)
@@ -113,7 +113,7 @@ def values_stored_as_datasets(ctx: Context) -> None:
     assert len(om.datasets.get("stored/predict")) == len(x)
 
 
-@rule("MOD-006", rests_on=("MOD-001",))
+@rule("MOD-006", rests_on=("MOD-001",), independent=True)
 def chunks_in_order(ctx: Context) -> None:
     """Chunked data (`d#`) gives the predictions of all chunks in order, and partial_fit sees every chunk once."""
     om, frame = ctx.om, _iris(ctx)
@@ -137,7 +137,7 @@ def chunks_in_order(ctx: Context) -> None:
     np.testing.assert_array_equal(ctx.get(model.predict("iris[^y]#")), x.to_numpy().sum(axis=1))
 
 
-@rule("MOD-007")
+@rule("MOD-007", independent=True)
 def keyword_arguments_arrive(ctx: Context) -> None:
     """Keyword arguments reach the estimator's method."""
     om, frame = ctx.om, _iris(ctx)
@@ -191,10 +191,10 @@ def _data_is_taken_too(ctx: Context, x: Any, y: Any, parameters: dict[str, Any])
 
 
 def _candidates_run_in_parallel(ctx: Context) -> None:
-    gate, slots = ctx.gate(), sum(ctx.rule.workers.values())
+    gate, slots = ctx.gate(), ctx.slots()
     ctx.om.models.put(Searched(str(ctx.log), str(gate)), "searched")
     x = np.arange(60, dtype=float).reshape(30, 2)
-    thresholds = [10.0, 30.0, 50.0]
+    thresholds = [30.0 + 2 * number for number in range(slots + 1)]
     handle = ctx.om.runtime.model("searched").gridsearch(
         x, (x[:, 0] >= 30).astype(int), parameters={"threshold": thresholds}, cv=2
     )
@@ -219,7 +219,7 @@ def _witness(
     return {"method": method, "shapes": shapes, "stored": store is not None and store.exists(meta.name)}
 
 
-@rule("MOD-009")
+@rule("MOD-009", independent=True)
 def virtualobj_models(ctx: Context) -> None:
     """A @virtualobj model gets data, method and meta for predict, fit, score, reduce."""
     om, _ = ctx.om, _iris(ctx)

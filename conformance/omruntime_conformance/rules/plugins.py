@@ -35,7 +35,7 @@ answer(sorted(name for name in sys.modules if name.startswith("suite_engine_")))
 """
 
 
-@rule("PLG-001")
+@rule("PLG-001", independent=True)
 def found_by_scheme_alone(ctx: Context) -> None:
     """An installed backend is found by its URL scheme without importing any other engine."""
     ctx.deploy(held)
@@ -60,7 +60,7 @@ for url in argv:
 """
 
 
-@rule("PLG-002")
+@rule("PLG-002", independent=True)
 def three_errors_of_plugins(ctx: Context) -> None:
     """An unknown scheme, two packages claiming one name, and a backend that fails to import each give their own error with the next step."""  # noqa: E501
     place = ctx.place / "engines"

@@ -29,7 +29,7 @@ def _gated_model(data: object = None, log: str = "", gate: str = "") -> str:
     return "predicted"
 
 
-@rule("RES-001")
+@rule("RES-001", independent=True)
 def actions_return_at_once(ctx: Context) -> None:
     """An action returns without waiting for the task, with a handle whose id is unique."""
     gate = ctx.gate()
@@ -59,7 +59,7 @@ def actions_return_at_once(ctx: Context) -> None:
 def status_never_goes_back(ctx: Context) -> None:
     """A task's status moves PENDING, STARTED, then SUCCESS, FAILURE or REVOKED, and never back."""
     gate = ctx.gate()
-    slots = sum(ctx.rule.workers.values())
+    slots = ctx.slots()
     script = ctx.deploy(held)
     ctx.deploy(_fails)
     at_gate = {"log": str(ctx.log), "gate": str(gate), "name": "running"}
@@ -122,7 +122,7 @@ def _fails(data: object = None, log: str = "", gate: str = "", name: str = "fail
     raise Trouble("as it should")
 
 
-@rule("RES-003")
+@rule("RES-003", independent=True)
 def started_can_be_seen(ctx: Context) -> None:
     """STARTED can be seen while a task runs.
 
@@ -140,7 +140,7 @@ def started_can_be_seen(ctx: Context) -> None:
     assert handle.status == "SUCCESS"
 
 
-@rule("RES-004")
+@rule("RES-004", independent=True)
 def get_can_be_repeated(ctx: Context) -> None:
     """get() returns the value as often as it is asked."""
     value = {"numbers": [1, 2, 3], "text": "ä"}
@@ -156,7 +156,7 @@ def get_can_be_repeated(ctx: Context) -> None:
     assert len(ctx.log.starts()) == 1, "asking for a value must not run the task again"
 
 
-@rule("RES-005")
+@rule("RES-005", independent=True)
 def get_gives_up_in_time(ctx: Context) -> None:
     """get(timeout) raises ResultTimeout in time, and the task goes on."""
     gate = ctx.gate()
@@ -173,7 +173,7 @@ def get_gives_up_in_time(ctx: Context) -> None:
     assert len(ctx.log.starts()) == 1
 
 
-@rule("RES-006")
+@rule("RES-006", independent=True)
 def found_by_id_after_the_client(ctx: Context) -> None:
     """A result is found by id from another process, after the submitting process has exited."""
     ctx.deploy(held)
@@ -204,7 +204,7 @@ def found_by_id_after_the_client(ctx: Context) -> None:
     assert len(ctx.log.starts()) == 1
 
 
-@rule("RES-007")
+@rule("RES-007", independent=True)
 def unknown_is_not_expired(ctx: Context) -> None:
     """An id that was never issued raises UnknownTask; one whose result has expired raises ResultExpired."""
     handle = ctx.deploy(echo).run(1)
@@ -224,7 +224,7 @@ def unknown_is_not_expired(ctx: Context) -> None:
         _ = ctx.om.runtime.result(handle.id).status
 
 
-@rule("RES-008")
+@rule("RES-008", independent=True)
 def handles_are_pickled(ctx: Context) -> None:
     """A handle can be pickled, sent to another process and used there."""
     gate = ctx.gate()
@@ -255,7 +255,7 @@ def handles_are_pickled(ctx: Context) -> None:
     client.exit()
 
 
-@rule("RES-009")
+@rule("RES-009", independent=True)
 def awaiting_leaves_the_loop_free(ctx: Context) -> None:
     """A handle can be awaited, and awaiting does not block the event loop."""
     gate = ctx.gate()
@@ -318,7 +318,7 @@ def _prints(data: int = 0) -> int:
     return data
 
 
-@rule("RES-011")
+@rule("RES-011", independent=True)
 def output_is_kept_with_the_record(ctx: Context) -> None:
     """What a task prints is kept with its record, bounded, and logs() shows it in any process."""
     script = ctx.deploy(_prints)

@@ -25,7 +25,7 @@ def _fails_until(data: int = 0, log: str = "", name: str = "") -> Any:
     return attempt
 
 
-@rule("ERR-008")
+@rule("ERR-008", independent=True)
 def retries_are_bounded(ctx: Context) -> None:
     """retries=n runs a failing task at most n more times, retry_delay apart, and the last error is the one reported."""  # noqa: E501
     ctx.deploy(_fails_until, "fails")

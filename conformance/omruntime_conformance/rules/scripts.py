@@ -17,7 +17,7 @@ def run(*args, **kwargs):
 """
 
 
-@rule("SCR-001")
+@rule("SCR-001", independent=True)
 def exactly_the_arguments(ctx: Context) -> None:
     """run() of a package gets exactly the arguments given and returns the envelope of section 3."""
     ctx.om.scripts.put(ctx.package("plain", {"__init__.py": _RETURNS_ARGUMENTS}), "plain")
@@ -63,7 +63,7 @@ def new_package_at_once(ctx: Context) -> None:
 
 
 def _run_on_every_worker(ctx: Context, version: str) -> set[int]:
-    slots = sum(ctx.rule.workers.values())
+    slots = ctx.slots()
     before = len(ctx.log.starts("versioned"))
     gate = ctx.gate(version)
     script = ctx.om.runtime.script("versioned")
@@ -96,7 +96,7 @@ def run(where):
 """
 
 
-@rule("SCR-003", workers={"default": 1})
+@rule("SCR-003")
 def worker_as_before(ctx: Context) -> None:
     """Modules and data files inside the package are found; sys.path, the working directory and sys.modules of the worker are as before."""  # noqa: E501
     files = {
@@ -108,18 +108,28 @@ def worker_as_before(ctx: Context) -> None:
     }
     ctx.om.scripts.put(ctx.package("hostile", files), "hostile")
     (ctx.place / "found_by_path.py").write_text("WORD = 'by path'\n")
-    look = ctx.deploy(snapshot)
-    before = ctx.value(look.run(log=str(ctx.log)))
-    for _ in range(2):
+    before = _look_at_every_worker(ctx, "before")
+    for round in range(2):
         envelope = ctx.get(ctx.om.runtime.script("hostile").run(str(ctx.place)))
         assert envelope["result"] == ["deep", "late", "from a file", "by path"]
-        after = ctx.value(look.run(log=str(ctx.log)))
-        assert after["path"] == before["path"]
-        assert after["cwd"] == before["cwd"]
-        assert after["environ"] == before["environ"]
-        ours = ("hostile", "found_by_path", "made_by_hand")
-        assert not [name for name in after["modules"] if name.partition(".")[0] in ours]
+        after = _look_at_every_worker(ctx, f"after {round}")
+        assert after.keys() == before.keys(), "a worker was replaced"
+        for pid, seen in after.items():
+            assert seen["path"] == before[pid]["path"]
+            assert seen["cwd"] == before[pid]["cwd"]
+            assert seen["environ"] == before[pid]["environ"]
+            ours = ("hostile", "found_by_path", "made_by_hand")
+            assert not [name for name in seen["modules"] if name.partition(".")[0] in ours]
     _own_modules_of_the_same_name(ctx)
+
+
+def _look_at_every_worker(ctx: Context, name: str) -> dict[int, dict[str, Any]]:
+    """Return a snapshot of each worker's process; none can take two of them, since they wait for one another."""
+    gate, look, slots = ctx.gate(name), ctx.deploy(snapshot), ctx.slots()
+    handles = [look.run(log=str(ctx.log), gate=str(gate), name=name) for _ in range(slots)]
+    ctx.log.wait("start", name, slots)
+    gate.open()
+    return {seen["pid"]: seen for seen in map(ctx.value, handles)}
 
 
 @virtualobj
@@ -153,7 +163,7 @@ def run(dataset, log, om=None):
 """
 
 
-@rule("SCR-004")
+@rule("SCR-004", independent=True)
 def scripts_use_om(ctx: Context) -> None:
     """A script can use `om`: read and write stores, submit more tasks."""
     import pandas as pd
@@ -188,7 +198,7 @@ def _om_in_any_place(ctx: Context) -> None:
         assert ctx.value(ctx.om.runtime.script(name).run(*args)) == [["doubled"], args], name
 
 
-@rule("SCR-005")
+@rule("SCR-005", independent=True)
 def broken_packages_say_so(ctx: Context) -> None:
     """A package without run(), or that fails to import, fails with an error that says so."""
     cases = {
@@ -207,7 +217,7 @@ def broken_packages_say_so(ctx: Context) -> None:
         assert handle.status == "FAILURE"
 
 
-@rule("SCR-007")
+@rule("SCR-007", independent=True)
 def client_script_needs_no_guard(ctx: Context) -> None:
     """A client script needs no `__main__` guard, and its module is never imported by a worker."""
     client = ctx.subprocess(

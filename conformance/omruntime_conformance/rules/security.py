@@ -82,7 +82,7 @@ def _is_refused(ctx: Context, call: Call, what: str) -> None:
     assert isinstance(error, SignatureError), f"{what}: {error!r}"
 
 
-@rule("SEC-001")
+@rule("SEC-001", independent=True)
 def bad_calls_are_refused(ctx: Context) -> None:
     """A worker refuses a call that is unsigned, signed with another key, or altered, before decoding it."""
     ctx.deploy(held)
@@ -97,7 +97,7 @@ def bad_calls_are_refused(ctx: Context) -> None:
     assert [entry.name for entry in ctx.log.starts()] == ["genuine"]
 
 
-@rule("SEC-003", rests_on=("SEC-001",))
+@rule("SEC-003", rests_on=("SEC-001",), independent=True)
 def forgery_touches_no_other_task(ctx: Context) -> None:
     """A forged envelope cannot end, change or read another task; whoever sent a refused call is told SignatureError."""  # noqa: E501
     ctx.deploy(held)
@@ -124,7 +124,7 @@ def forgery_touches_no_other_task(ctx: Context) -> None:
     assert len(ctx.log.starts()) == 3
 
 
-@rule("SEC-004")
+@rule("SEC-004", independent=True)
 def altered_pickles_are_not_loaded(ctx: Context) -> None:
     """A stored pickle that was altered, or put without the key, is refused before it is loaded."""
     om, bomb = ctx.om, _Bomb(str(ctx.log))

@@ -20,7 +20,7 @@ def _store(ctx: Context) -> pd.DataFrame:
     return frame
 
 
-@rule("MOD-002")
+@rule("MOD-002", independent=True)
 def fit_adds_a_version(ctx: Context) -> None:
     """fit adds a version and records the datasets it was fitted on; the version before it can still be used."""  # noqa: D403
     _store(ctx)
@@ -58,7 +58,7 @@ def refit_is_used_everywhere(ctx: Context) -> None:
 
 def _predict_on_every_worker(ctx: Context, name: str, expected: float) -> set[int]:
     """Hold one prediction on each slot at a gate, so that no worker can take two of them; return their processes."""
-    slots = sum(ctx.rule.workers.values())
+    slots = ctx.slots()
     before = len(ctx.log.starts("predict"))
     gate = ctx.gate(name)
     model = ctx.om.runtime.model("mean")

@@ -87,8 +87,8 @@ def _in_every_way(ctx: Context) -> None:
 
 def _everybody_waits(ctx: Context) -> None:
     """Every worker has a task that waits, and as many others as there are workers run at the same time."""
-    gate, begin, slots = ctx.gate("everybody"), ctx.gate("begin"), sum(ctx.rule.workers.values())
-    before = len(ctx.log.starts("child"))
+    gate, begin, slots = ctx.gate("everybody"), ctx.gate("begin"), ctx.slots()
+    before, workers = len(ctx.log.starts("child")), {worker.name for worker in ctx.om.runtime.workers()}
     script = ctx.om.runtime.script("waits")
     parents = [script.run("get", log=str(ctx.log), gate=str(gate), begin=str(begin)) for _ in range(slots)]
     ctx.log.wait("start", "parent", slots)
@@ -97,18 +97,18 @@ def _everybody_waits(ctx: Context) -> None:
     children = ctx.log.wait("start", "child", before + slots)[before:]
     busy = {entry.pid for entry in ctx.log.starts("parent")}
     assert len({entry.pid for entry in children[:slots]} - busy) == slots
-    assert len(ctx.om.runtime.workers()) == slots, "those who stand in for others are no workers of their own"
+    present = {worker.name for worker in ctx.om.runtime.workers()}
+    assert present == workers, "those who stand in for others are no workers of their own"
     gate.open()
     assert [ctx.value(parent) for parent in parents] == [[0, 1, 2]] * slots
     assert len(ctx.log.starts("child")) == before + 3 * slots
 
 
 def _deeper_than_the_pool(ctx: Context) -> None:
-    slots = sum(ctx.rule.workers.values())
     script = ctx.deploy(_tree, "tree")
     assert ctx.value(script.run(4, log=str(ctx.log))) == 2**4
     assert len(ctx.log.starts("node")) == 2**5 - 1
-    assert ctx.value(script.run(3 * slots, log=str(ctx.log), width=1)) == 1
+    assert ctx.value(script.run(ctx.slots() + 4, log=str(ctx.log), width=1)) == 1
 
 
 def _up_to_a_bound(ctx: Context) -> None:
