@@ -95,7 +95,7 @@ def test_every_kind_of_outcome(pytester: pytest.Pytester) -> None:
     lines = result.stdout
     for name in ("TST-001-passes", "TST-005-not_declared", "TST-011-alone"):
         lines.fnmatch_lines([f"PASSED test_mine.py::TestMine::test_rule?{name}?"])
-    lines.fnmatch_lines(["*blocked by TST-002*"])
+    lines.fnmatch_lines(["*blocked: it rests on TST-002, which failed*"])
     lines.fnmatch_lines(["*not exercised: the harness injects no NODE fault*"])
     lines.fnmatch_lines(["*not exercised: the engine declares CANCEL_RUNNING, for which another rule holds*"])
     lines.fnmatch_lines(["*does not declare DETACHED but did not refuse the call*"])

@@ -1,7 +1,6 @@
 """Wrong runtimes for the rules of canvases: what runs when, in which order values are, what is refused."""
 
 # What a mutant changes is often private.
-# ruff: noqa: SLF001
 
 from __future__ import annotations
 

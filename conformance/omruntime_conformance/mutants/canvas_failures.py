@@ -1,7 +1,6 @@
-"""Wrong runtimes for the rules of canvases: steps that fail, are cancelled or lose their worker; the end of a runtime."""
+"""Wrong runtimes for the rules of canvases: steps that fail, are cancelled or lose their worker; a runtime's end."""
 
 # What a mutant changes is often private.
-# ruff: noqa: SLF001
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Wrong runtimes for the rules of canvases: what steps are handed, how a canvas is found and looked at as a whole."""
 
 # What a mutant changes is often private.
-# ruff: noqa: SLF001
 
 from __future__ import annotations
 

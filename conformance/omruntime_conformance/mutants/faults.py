@@ -1,7 +1,6 @@
 """Wrong runtimes for the rules of faults: what is lost, done twice or told wrongly when something breaks."""
 
 # What a mutant changes is often private.
-# ruff: noqa: SLF001
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Wrong runtimes for the laws: what only a random canvas, value or history comes upon."""
 
 # What a mutant changes is often private.
-# ruff: noqa: SLF001
 
 from __future__ import annotations
 
