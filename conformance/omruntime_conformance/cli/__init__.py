@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from omruntime_conformance.cli.mutants import mutants
 from omruntime_conformance.cli.rules import contract, explain, list_rules
 from omruntime_conformance.cli.running import run
 from omruntime_conformance.cli.tables import diff, matrix
@@ -19,7 +20,7 @@ def app() -> None:
     """Prove, rule by rule and on the real engine, that a backend of omruntime keeps the contract."""
 
 
-for _command in (run, list_rules, explain, contract, matrix, diff):
+for _command in (run, list_rules, explain, contract, matrix, diff, mutants):
     app.add_command(_command)
 
 

@@ -14,7 +14,18 @@ from typing import Any, TypeAlias
 
 import wrapt
 
-__all__ = ["MUTANTS", "VARIABLE", "Mutant", "Patch", "Wrapper", "infect", "load_mutants", "mutant", "mutant_env"]
+__all__ = [
+    "MUTANTS",
+    "VARIABLE",
+    "Mutant",
+    "Patch",
+    "Wrapper",
+    "infect",
+    "load_mutants",
+    "missing_targets",
+    "mutant",
+    "mutant_env",
+]
 
 VARIABLE = "OMRUNTIME_CONFORMANCE_MUTANT"
 """Environment variable with the mutant that a process is to be."""
@@ -67,6 +78,23 @@ class Patch:
             return change
 
         return decorate
+
+
+class _Looking(Patch):
+    """Changes nothing, and notes what it was to change."""
+
+    def __init__(self) -> None:
+        self.targets: list[str] = []
+
+    def __call__(self, target: str) -> Callable[[Wrapper], Wrapper]:
+        """Note the function."""
+        self.targets.append(target)
+        return lambda wrapper: wrapper
+
+    def module(self, name: str) -> Callable[[Change], Change]:
+        """Note the module."""
+        self.targets.append(name)
+        return lambda change: change
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +152,24 @@ def infect(name: str) -> None:
         KeyError: there is no such mutant.
     """
     load_mutants(name.partition("-")[0])[name].apply(Patch())
+
+
+def missing_targets(mutant: Mutant) -> list[str]:
+    """Return what a mutant wraps and is not there: it would change nothing, or break by itself."""
+    looking = _Looking()
+    mutant.apply(looking)
+    return [target for target in looking.targets if not _is_there(target)]
+
+
+def _is_there(target: str) -> bool:
+    module, _, path = target.partition(":")
+    try:
+        found = importlib.import_module(module)
+        if path:
+            wrapt.resolve_path(found, path)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 def mutant_env(mutant: Mutant) -> dict[str, str]:

@@ -1,0 +1,89 @@
+"""The command ``mutants``: the suite on runtimes that are wrong on purpose."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from omruntime_conformance.cli.files import written
+from omruntime_conformance.mutants.page import mutants_page
+from omruntime_conformance.mutants.registry import Mutant, load_mutants, missing_targets
+from omruntime_conformance.mutants.trial import Finding, Scope, rules_without, try_mutants
+from omruntime_conformance.run import chosen_rules
+
+__all__ = ["mutants"]
+
+
+@click.command()
+@click.option("--rules", "words", metavar="IDS", default="", help="Only mutants of these rules and areas.")
+@click.option("--own", is_flag=True, help="Run each against its own rule only.")
+@click.option("--full", is_flag=True, help="Run each against every rule, which takes hours.")
+@click.option("--jobs", metavar="N", default=1, type=click.IntRange(1), help="Try so many at the same time.")
+@click.option(
+    "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write what was found here, in Markdown."
+)
+def mutants(words: str, own: bool, full: bool, jobs: int, output: Path | None) -> None:
+    """Test the suite itself: run runtimes that are wrong on purpose, and see that the rules notice.
+
+    Each mutant breaks one promise of the embedded engine. By default it is run against the rule of that promise,
+    which has to fail, and against the other rules of its area, to tell which notice as well.
+
+    Exit code 0: every rule has a mutant and has noticed it; 1: one has none, or has not; 2: the command cannot be
+    carried out.
+    """
+    if own and full:
+        raise click.UsageError("--own and --full are two answers to one question; give one of them, or none")
+    scope = Scope.OWN if own else Scope.FULL if full else Scope.AREA
+    try:
+        rules = chosen_rules(words.split(","))
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from exc
+    ids = {rule.id for rule in rules}
+    loaded = load_mutants(*sorted({rule.area for rule in rules}))
+    chosen = [each for each in loaded.values() if each.rule in ids]
+    _check(chosen)
+    findings = try_mutants(chosen, scope, jobs, _Teller(len(chosen)))
+    if output is not None:
+        written(mutants_page(findings, scope, datetime.now(UTC).date()), output, check=False)
+    if not _tell_end(findings, rules_without(chosen, rules)):
+        raise click.exceptions.Exit(1)
+
+
+def _check(chosen: list[Mutant]) -> None:
+    """Refuse mutants that would change nothing, or break for another reason than they say."""
+    missing = [f"{each} wraps {target}" for each in chosen for target in missing_targets(each)]
+    if missing:
+        raise click.UsageError(f"{'; '.join(missing)}: there is no such thing in omruntime, so correct the mutant")
+
+
+class _Teller:
+    """Prints a line for each mutant as it was tried."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._count = total, 0
+
+    def __call__(self, finding: Finding) -> None:
+        self._count += 1
+        others = f"; also noticed by {', '.join(finding.others)}" if finding.others else ""
+        own, mutant = finding.own, finding.mutant
+        if finding.is_caught:
+            words = f"{click.style('noticed', fg='green')} in {own.seconds:.1f} s: {own.reason}"
+        else:
+            words = click.style(f"NOT NOTICED by {mutant.rule}", fg="red") + f", which ended as {own.status.value}"
+        number = f"{self._count:>{len(str(self._total))}}/{self._total}"
+        click.echo(f"{number}  {mutant}  {words}{others}  ({finding.seconds:.0f} s)")
+
+
+def _tell_end(findings: list[Finding], without: list[str]) -> bool:
+    """Say what was found in all, and tell whether it is well."""
+    missed = [finding.mutant for finding in findings if not finding.is_caught]
+    for each in missed:
+        click.echo(f"{each}: {each.sentence} {each.rule} must fail on it: strengthen the rule, or correct the mutant")
+    rules = len({finding.mutant.rule for finding in findings})
+    click.echo(
+        f"{len(findings)} mutants of {rules} rules: {len(findings) - len(missed)} noticed by their own rule, "
+        f"{len(missed)} not; rules without a mutant: {len(without)}{' '.join(['', *without])}"
+    )
+    return not missed and not without
