@@ -18,7 +18,7 @@ from omruntime.testing import capture_calls
 from omruntime_conformance.clients import Client, start_client
 from omruntime_conformance.faults import Processes, locked
 from omruntime_conformance.harness import Cluster, Harness
-from omruntime_conformance.oracle import Gate, Log, Waiter
+from omruntime_conformance.oracle import Entry, Gate, Log, Waiter
 from omruntime_conformance.registry import Rule
 
 __all__ = ["Context", "NotExercised"]
@@ -148,6 +148,14 @@ class Context:
         with pytest.raises(kind) as caught:
             self.get(result)
         return caught.value
+
+    def begun(self, result: AsyncResult, name: str, count: int) -> list[Entry]:
+        """Wait until a task, or one of a canvas, was started ``count`` times; fail where it is over before."""
+        what = f"start {count} of {name!r}"
+        self.wait(lambda: len(self.log.starts(name)) >= count or result.ready(), what)
+        found = self.log.starts(name)
+        assert len(found) >= count, f"waited for {what}, but {result.id} is {result.status}"
+        return found
 
     # -- log, gates, faults
 

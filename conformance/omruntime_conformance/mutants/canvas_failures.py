@@ -1,4 +1,4 @@
-"""Wrong runtimes for the rules of canvases: steps that fail, are cancelled or lose their worker; the end of a runtime."""
+"""Wrong runtimes for the rules of canvases: steps that fail, are cancelled or lose their worker; closing."""
 
 # What a mutant changes is often private.
 # ruff: noqa: SLF001
