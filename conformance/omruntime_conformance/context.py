@@ -184,6 +184,14 @@ class Context:
         assert found, f"workers() does not list the process {entry.pid}@{entry.host}, which has run a task"
         return set(found[0].labels)
 
+    def begun(self, result: AsyncResult, name: str, count: int) -> list[Entry]:
+        """Wait until a task, or one of a canvas, was started ``count`` times; fail where it is over before."""
+        what = f"start {count} of {name!r}"
+        self.wait(lambda: len(self.log.starts(name)) >= count or result.ready(), what)
+        found = self.log.starts(name)
+        assert len(found) >= count, f"waited for {what}, but {result.id} is {result.status}"
+        return found
+
     # -- log, gates, faults
 
     def gate(self, name: str = "gate") -> Gate:

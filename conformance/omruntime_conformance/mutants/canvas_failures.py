@@ -1,4 +1,4 @@
-"""Wrong runtimes for the rules of canvases: steps that fail, are cancelled or lose their worker; a runtime's end."""
+"""Wrong runtimes for the rules of canvases: steps that fail, are cancelled or lose their worker; closing."""
 
 # What a mutant changes is often private.
 

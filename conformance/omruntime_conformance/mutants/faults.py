@@ -43,7 +43,7 @@ def one_attempt_too_many(patch: Patch) -> None:
         return wrapped() or instance.attempt == lost_budget(instance.header.retries)
 
 
-@mutant("FLT-003")
+@mutant("FLT-002")
 def what_waits_dies_with_the_worker(patch: Patch) -> None:
     """With a worker that is killed a task is lost that was waiting for it."""
 
@@ -80,21 +80,21 @@ def a_restarted_broker_has_forgotten_what_waited(patch: Patch) -> None:
         dispatchers.append(instance)
         return wrapped(*args, **kwargs)
 
-    @patch.module("omruntime_conformance.harness")
-    def restart(module: Any) -> None:
-        # The embedded engine has no broker: what happens to it is what the harness does.
-        def init_subclass(cls: Any) -> None:
-            if "restart_broker" in vars(cls):
-                wrapt.wrap_function_wrapper(cls, "restart_broker", forget)
+    def restart(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
+        for each in dispatchers:
+            _forget_what_waits(each)
+        return wrapped(*args, **kwargs)
 
-        def forget(wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:
-            for each in dispatchers:
-                _forget_what_waits(each)
-            return wrapped(*args, **kwargs)
+    def init_subclass(cls: Any) -> None:
+        if "restart_broker" in vars(cls):
+            wrapt.wrap_function_wrapper(cls, "restart_broker", restart)
 
-        import wrapt
+    # The embedded engine has no broker: what happens to it is what the harness does.
+    import wrapt
 
-        module.Harness.__init_subclass__ = classmethod(init_subclass)
+    from omruntime_conformance.harness import Harness
+
+    Harness.__init_subclass__ = classmethod(init_subclass)  # type: ignore[assignment, method-assign]
 
 
 def _forget_what_waits(dispatcher: Any) -> None:

@@ -27,10 +27,17 @@ def far_dates_come_nearer(patch: Patch) -> None:
 
     @patch("omruntime.worker.actions.scripts:_run_function")
     def run(wrapped: Any, _instance: Any, args: Any, _kwargs: Any) -> Any:
-        from datetime import datetime
+        return _nearer(wrapped(*args))
 
-        value = wrapped(*args)
-        return value.replace(year=2260) if isinstance(value, datetime) and value.year > 2261 else value
+
+def _nearer(value: Any) -> Any:
+    from datetime import datetime
+
+    if isinstance(value, datetime):
+        return value.replace(year=2260) if value.year > 2261 else value
+    if type(value) in (list, tuple):
+        return type(value)(map(_nearer, value))
+    return {key: _nearer(each) for key, each in value.items()} if type(value) is dict else value
 
 
 @mutant("LAW-003")

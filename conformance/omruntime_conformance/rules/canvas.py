@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -293,11 +294,13 @@ def _in_threads(ctx: Context) -> None:
     threads = [threading.Thread(target=build, args=(name,)) for name in "ab"]
     for thread in threads:
         thread.start()
-    ordinary = []
-    for number in range(4):
-        turns.wait(ctx.wait.seconds)
-        ordinary.append(runtime.script("step").run(number, log=str(ctx.log)))
-        assert ctx.value(ordinary[-1]) == number
+    try:
+        for number in range(4):
+            turns.wait(ctx.wait.seconds)
+            assert ctx.value(runtime.script("step").run(number, log=str(ctx.log))) == number
+    except BaseException:
+        turns.abort()
+        raise
     for thread in threads:
         thread.join(ctx.wait.seconds)
     for name in "ab":
@@ -437,7 +440,7 @@ def before_and_after_run(ctx: Context) -> None:
             assert isinstance(each, AsyncResult)
             assert each.status == "PENDING"
             assert not each.ready()
-            for use in (each.get, each.future, each.cancel, each.forget):
+            for use in (functools.partial(ctx.get, each), each.future, each.cancel, each.forget):
                 with pytest.raises(CanvasError, match="run"):
                     use()
         with contextlib.suppress(ZeroDivisionError), runtime.parallel() as broken:

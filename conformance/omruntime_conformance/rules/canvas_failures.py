@@ -141,6 +141,7 @@ def the_others_of_a_parallel(ctx: Context) -> None:
     with pytest.raises(Trouble, match="written first"):
         result.getall()
     values = result.getall(return_exceptions=True)
+    assert [type(each) for each in values] == [Trouble, dict, Trouble, dict]
     assert [values[1]["result"], values[3]["result"]] == [1, 3]
     assert [values[0].args, values[2].args] == [("written first",), ("finished first",)]
     _the_last_to_finish_fails_too(ctx)
@@ -242,6 +243,7 @@ def _is_cancelled(ctx: Context, build: Callable[[str], CanvasResult], cancel: Ca
     running = ctx.log.wait("start", "runs", before + busy)[before:]
     assert cancel(result)
     assert result.status == "REVOKED"
+    assert set(_states(result)) == {"REVOKED"}
     assert not cancel(result), "it was over already"
     for handle in (result, ctx.om.runtime.result(result.id), *result.steps()):
         ctx.fails(handle, TaskRevoked)
@@ -325,10 +327,12 @@ def a_running_step_is_cancelled(ctx: Context) -> None:
             handle = both.script("step").run(log=log, gate=str(gate), name="runs")
         crt.script("step").run(log=log, name="never")
         result = crt.run()
-    ctx.log.wait("start", "runs")
+    pid = ctx.log.wait("start", "runs")[0].pid
     assert handle.cancel()
     assert ctx.fails(result, TaskRevoked).task == handle.id
     assert _states(result) == ["SUCCESS", "REVOKED", "FAILURE"]
+    _never_ran(ctx, result.steps()[2], handle)
+    ctx.wait(lambda: not ctx.alive(pid), "the end of the process of a step that was cancelled")
     assert not ctx.log.starts("never")
     assert not ctx.log.entries("end", "runs")
 
@@ -346,8 +350,8 @@ def a_killed_worker_does_not_stop_it(ctx: Context) -> None:
             crt.script("step").run(log=log, name=names[2])
             result = crt.run()
         for attempt in (1, 2):
-            ctx.kill(ctx.log.wait("start", names[1], attempt)[-1].pid)
-        ctx.log.wait("start", names[1], 3)
+            ctx.kill(ctx.begun(result, names[1], attempt)[-1].pid)
+        ctx.begun(result, names[1], 3)
         assert not ctx.log.starts(names[2])
         gate.open()
         assert ctx.value(result) == names[2]

@@ -326,6 +326,7 @@ def handles_of_the_parts(ctx: Context) -> None:
     _, handles, found = collected["sequence"]
     assert found == set(handles)
     result, handles, found = collected["parallel"]
+    assert len(found) == 1, "the steps of a parallel are one group"
     (group,) = found
     _is_group(ctx, group, handles)
     assert group == next(iter(result.collect()))

@@ -51,10 +51,10 @@ def killed_worker_runs_again(ctx: Context) -> None:
     value = {"exactly": ["this", 1.5]}
     handle = ctx.deploy(held).run(value, log=str(ctx.log), gate=str(gate))
     for attempt in (1, 2):
-        running = ctx.log.wait("start", count=attempt)[-1]
+        running = ctx.begun(handle, "task", attempt)[-1]
         assert handle.status == "STARTED"
         ctx.kill(running.pid)
-    ctx.log.wait("start", count=3)
+    ctx.begun(handle, "task", 3)
     gate.open()
     assert ctx.value(handle) == value
     assert handle.status == "SUCCESS"
@@ -98,6 +98,8 @@ def delivered_twice_completes_once(ctx: Context) -> None:
         backend.submit(call)
     # Other slots are free all the time: a task behind the duplicates shows that they have been dealt with.
     other = ctx.deploy(held).run("other", log=str(ctx.log), name="other")
+    ctx.wait(lambda: other.ready() or len(ctx.log.starts("who")) > 1, "a task behind those delivered again")
+    assert len(ctx.log.starts("who")) == 1, "it was started again while it ran"
     assert ctx.value(other) == "other"
     gate.open()
     first = ctx.value(handle)
@@ -165,7 +167,7 @@ def woken_worker_changes_nothing(ctx: Context) -> None:
     handle = ctx.deploy(_who, "who").run(log=str(ctx.log), gate=str(gate))
     stopped = ctx.log.wait("start", "who")[0].pid
     ctx.stop(stopped)
-    second = ctx.log.wait("start", "who", 2)[1].pid
+    second = ctx.begun(handle, "who", 2)[1].pid
     assert second != stopped
     gate.open()
     assert ctx.value(handle) == second
