@@ -14,7 +14,7 @@ def notebooks_run_in_place(patch: Patch) -> None:
 
     @patch("omruntime.worker.copies:ExecutedCopy.finish")
     def finish(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        context = instance._context  # noqa: SLF001
+        context = instance._context
         context.om.jobs.put(instance.node, context.header.name)
         return wrapped(*args, **kwargs)
 
@@ -56,7 +56,7 @@ def names_that_share_a_beginning_mix(patch: Patch) -> None:
     def tasks(_wrapped: Any, instance: Any, args: Any, _kwargs: Any) -> Any:
         from omruntime.client.mapped import JobTasks
 
-        group, runtime = (*args, "*")[0], instance._runtime  # noqa: SLF001
+        group, runtime = (*args, "*")[0], instance._runtime
         stem = instance.name.removesuffix(".ipynb")
         found = runtime.om.jobs.list(f"tasks/{stem}*", raw=True)
         chosen = [meta for meta in found if group in ("*", meta.attributes["task_group"])]
@@ -79,7 +79,7 @@ def restart_runs_the_old_code(patch: Patch) -> None:
     @patch("omruntime.client.jobs:OmegaJobProxy._restart")
     def restart(wrapped: Any, instance: Any, args: Any, _kwargs: Any) -> Any:
         meta, notebook = args
-        jobs = instance._runtime.om.jobs  # noqa: SLF001
+        jobs = instance._runtime.om.jobs
         current = jobs.get(notebook)
         jobs.put(jobs.get(meta), notebook.name)
         try:
@@ -139,7 +139,7 @@ def cancelled_copies_are_bare(patch: Patch) -> None:
         revoked = state == "REVOKED" and bool(delivery.results)
         wrapped(delivery, effects, "lost" if revoked else state)
         if revoked:
-            header, auth = delivery.header, instance._auth  # noqa: SLF001
+            header, auth = delivery.header, instance._auth
             jobs = ObjectStore(delivery.site.store, "jobs/", bucket=header.bucket, auth=auth)
             told = decode_record(effects[0].settled).attributes
             jobs.put(jobs.get(header.name), delivery.results, attributes=told)

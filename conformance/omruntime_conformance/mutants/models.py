@@ -46,7 +46,7 @@ def fit_replaces_the_version_before(patch: Patch) -> None:
 
     @patch("omruntime.store.writing:Writing._is_replaced")
     def is_replaced(wrapped: Any, instance: Any, args: Any, _kwargs: Any) -> Any:
-        return instance._stage is not None or wrapped(*args)  # noqa: SLF001
+        return instance._stage is not None or wrapped(*args)
 
 
 @mutant("MOD-002")

@@ -80,7 +80,7 @@ def refusals_end_the_task(patch: Patch) -> None:
         from omruntime.errors import ResultExpired, SignatureError, UnknownTask
         from omruntime.wire import end_of
 
-        [call], future, host = args, wrapped(*args), instance._host  # noqa: SLF001
+        [call], future, host = args, wrapped(*args), instance._host
         error = future.exception() if future.done() else None
         if not isinstance(error, SignatureError):
             return future
@@ -98,7 +98,7 @@ def stored_pickles_are_not_checked(patch: Patch) -> None:
 
     @patch("omruntime.store.content:Content._checked")
     def checked(_wrapped: Any, instance: Any, args: Any, _kwargs: Any) -> Any:
-        return instance._store.read_blob(args[0])  # noqa: SLF001
+        return instance._store.read_blob(args[0])
 
 
 @mutant("SEC-004")
@@ -114,4 +114,4 @@ def nobody_looks_who_signed_a_pickle(patch: Patch) -> None:
         except SignatureError as exc:
             if "altered; put" in str(exc):
                 raise
-            return instance._store.read_blob(args[0])  # noqa: SLF001
+            return instance._store.read_blob(args[0])
