@@ -108,6 +108,15 @@ def only_one_task_may_wait(patch: Patch) -> None:
         return 1
 
 
+@mutant("SCR-006")
+def any_number_may_wait(patch: Patch) -> None:
+    """Nobody counts how many tasks wait for others."""
+
+    @patch("omruntime.worker.host:spares_limit")
+    def spares_limit(_wrapped: Any, _instance: Any, _args: Any, _kwargs: Any) -> Any:
+        return 1_000_000
+
+
 @mutant("SCR-007")
 def workers_import_the_client(patch: Patch) -> None:
     """A worker runs the client's script before it takes tasks, as multiprocessing does where it spawns."""

@@ -96,7 +96,7 @@ def _everybody_waits(ctx: Context) -> None:
     begin.open()
     children = ctx.log.wait("start", "child", before + slots)[before:]
     busy = {entry.pid for entry in ctx.log.starts("parent")}
-    assert len({entry.pid for entry in children[:slots]} - busy) == slots
+    assert len({entry.pid for entry in children[:slots]} - busy) == slots, "nobody stands in for those who wait"
     present = {worker.name for worker in ctx.om.runtime.workers()}
     assert present == workers, "those who stand in for others are no workers of their own"
     gate.open()
@@ -121,6 +121,8 @@ def _up_to_a_bound(ctx: Context) -> None:
                 script.run(int(argv[1]) + 1, log=argv[0], width=1).get(timeout=60)
             except errors.UnsupportedCapability as exc:
                 answer([exc.capability, str(exc)])
+            else:
+                answer(["", "was not refused"])
             answer(script.run(int(argv[1]), log=argv[0], width=1).get(timeout=60)["result"])
         """,
         ctx.log,
@@ -130,7 +132,7 @@ def _up_to_a_bound(ctx: Context) -> None:
     )
     assert client.answer(1) == 1
     capability, said = client.answer(2)
-    assert capability == Capability.NESTED_WAIT.name
+    assert capability == Capability.NESTED_WAIT.name, said
     assert f"{_LIMIT} tasks" in said
     assert "OMRUNTIME_SPARES" in said
     assert client.answer(3) == 1
