@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import enum
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from omruntime.abc.store import Buffer
+from omruntime.abc.working import WorkerHost
 from omruntime.errors import UnsupportedCapability
 
 __all__ = ["API_VERSION", "Backend", "Call", "Capability", "WorkerInfo"]
@@ -97,6 +100,16 @@ class Backend(ABC):
             BackendUnavailable: nothing answers at the address.
         """
 
+    @classmethod
+    def private(cls) -> AbstractContextManager[str] | None:
+        """Start what a private engine needs beside its workers, within a block that gives its address.
+
+        Where an engine has this, its `open` is always given an address, and whatever else a private one needs is done
+        by omruntime: a worker process that does what `work` says, `scale`, and an end with its client. None, the
+        default: `open` sees to private ones itself.
+        """
+        return None
+
     @abstractmethod
     def submit(self, call: Call) -> Future[bytes]:
         """Send a call to a worker of its label and return a future of the outcome's envelope.
@@ -129,6 +142,10 @@ class Backend(ABC):
         self.submit_many(calls)
         return None
 
+    def forward(self, call: Call) -> None:
+        """Send a call on whose outcome nobody waits for here: a host sends what its tasks submit, and what is owed."""
+        self.submit(call)
+
     def cancel(self, id: str) -> bool:
         """Stop a queued or running call as soon as possible; True when the engine has taken the request.
 
@@ -147,6 +164,27 @@ class Backend(ABC):
         """
         raise UnsupportedCapability(
             f"scale() was refused: the engine {self.name!r} does not start its workers; ask whoever does for more"
+        )
+
+    def announce(self, workers: Sequence[WorkerInfo]) -> None:
+        """Let everybody's `workers` list these, which are all that the host in this process has; by default nothing.
+
+        The host calls it before it is given the first call, and whenever something has changed.
+        """
+        return
+
+    def work(self, host: WorkerHost, stop: threading.Event) -> None:
+        """Hand the engine's calls to a host in this process, until ``stop`` is set: what ``omruntime worker`` does.
+
+        Whoever calls this closes the host after it, which finishes its tasks, and this backend after that.
+
+        Raises:
+            UnsupportedCapability: the engine's workers are started in another way, as they are by default.
+            BackendUnavailable: the engine is gone; it is called again until that is back.
+        """
+        raise UnsupportedCapability(
+            f"the engine {self.name!r} has no workers that 'omruntime worker' could start; its documentation says "
+            "who starts them"
         )
 
     def incarnation(self) -> str:
