@@ -5,7 +5,7 @@ from omruntime.abc.backend import Backend, Call, Capability, WorkerInfo
 from omruntime.abc.carrying import pack_answer, pack_call, unpack_answer, unpack_call
 from omruntime.abc.kind import BlobReader, BlobWriter, Kind, Stored
 from omruntime.abc.store import BlobInfo, Buffer, Group, Space, Store
-from omruntime.abc.translating import translating
+from omruntime.abc.translating import Translations
 from omruntime.abc.working import WorkerHost
 
 __all__ = [
@@ -22,11 +22,11 @@ __all__ = [
     "Space",
     "Store",
     "Stored",
+    "Translations",
     "WorkerHost",
     "WorkerInfo",
     "pack_answer",
     "pack_call",
-    "translating",
     "unpack_answer",
     "unpack_call",
 ]

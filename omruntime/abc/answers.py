@@ -11,16 +11,19 @@ from omruntime.abc.carrying import unpack_answer
 __all__ = ["Answers"]
 
 
+Look = Callable[[], Iterable[tuple[str, bytes]]]
+
+
 class Answers:
     """The futures of calls that have been sent, by names that their answers bear.
 
     Args:
-        look: returns names with answers that have arrived, as `pack_answer` made them. It is called by a thread for all
-            calls at once, again and again, for as long as somebody waits; None where `give` is called instead.
+        look: returns names with answers that have arrived, as `pack_answer` made them. A thread calls it for all of
+            them at once, again and again, for as long as somebody waits; None where `give` is called instead.
         interval: seconds between looks.
     """
 
-    def __init__(self, look: Callable[[], Iterable[tuple[str, bytes]]] | None = None, interval: float = 0.01) -> None:
+    def __init__(self, look: Look | None = None, interval: float = 0.005) -> None:
         self._look, self._interval = look, interval
         self._expected: dict[str, Future[bytes]] = {}
         self._condition = threading.Condition()
@@ -30,9 +33,11 @@ class Answers:
             self._thread.start()
 
     def expect(self, name: str) -> Future[bytes]:
-        """Return the future of a call that is about to be sent."""
-        future: Future[bytes] = Future()
+        """Return the future of a call that is about to be sent; calls of one name that are open have the same."""
         with self._condition:
+            if name in self._expected:
+                return self._expected[name]
+            future: Future[bytes] = Future()
             self._expected[name] = future
             self._condition.notify()
         # Whoever waits may have read the outcome off the ledger, and the answer may never come.

@@ -51,7 +51,11 @@ def unpack_answer(packed: bytes, future: Future[bytes]) -> None:
     try:
         outcome, kind, message = _answers.decode(packed)
     except msgspec.MsgspecError:
-        outcome, kind, message = b"", "SignatureError", "the answer is none of omruntime's; the ledger has the outcome"
+        outcome, kind, message = (
+            b"",
+            "SignatureError",
+            "the answer is none of omruntime; the ledger has the outcome",
+        )
     try:
         if kind:
             future.set_exception(_refusal(kind, message))

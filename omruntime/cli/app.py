@@ -84,7 +84,23 @@ def app() -> None:
     """  # noqa: D301  (the backslash is one that click reads)
 
 
-for command in (demo, put, ls, run, result, status, jobs, logs, cancel, worker, workers, labels, backends, key, steward):
+for command in (
+    demo,
+    put,
+    ls,
+    run,
+    result,
+    status,
+    jobs,
+    logs,
+    cancel,
+    worker,
+    workers,
+    labels,
+    backends,
+    key,
+    steward,
+):
     app.add_command(command)
 
 

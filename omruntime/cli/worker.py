@@ -30,8 +30,8 @@ __all__ = ["worker"]
 def worker(settings: Settings, label: str, concurrency: int | None) -> None:
     """Be a worker of the engine at --runtime, until it is ended by Ctrl-C or SIGTERM.
 
-    It finishes its tasks then; a second Ctrl-C ends it at once, and other workers run its tasks again. The store is the
-    one that a call names, and with --store or OMRUNTIME_STORE that one is looked after from the beginning. Every
+    It finishes its tasks then; a second Ctrl-C ends it at once, and other workers run its tasks again. The store is
+    the one that a call names, and with --store or OMRUNTIME_STORE that one is looked after from the beginning. Every
     worker is a steward of its stores. A worker needs the key of those who send it work: 'omruntime key' prints how.
     """
     from omruntime.client.runtime import scheme_of

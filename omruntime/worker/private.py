@@ -42,7 +42,9 @@ class PrivateWorker:
         BackendUnavailable: it cannot be started.
     """
 
-    def __init__(self, url: str, workers: Mapping[str, int], auth: Auth, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, url: str, workers: Mapping[str, int], auth: Auth, env: Mapping[str, str] | None = None
+    ) -> None:
         self._url = url
         self._asking, self._freeing = threading.Lock(), threading.Lock()
         self._closed = False

@@ -3,10 +3,8 @@
 from omruntime import OmegaRuntime
 from omruntime_spool.backend import SpoolBackend
 
-__all__ = ["OmegaRuntimeSpool"]
-
 
 class OmegaRuntimeSpool(OmegaRuntime):
-    """A runtime on a directory, ``spool:///directory``, or with workers of its own."""
+    """A runtime on a directory, ``spool:///directory``, or with a worker process of its own."""
 
     backend = SpoolBackend

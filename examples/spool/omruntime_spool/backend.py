@@ -1,35 +1,29 @@
-"""The engine: calls are files in a directory, and so are answers; files appear and change hands by renaming them.
+"""The engine: calls and answers are files in a directory, which appear and change hands by being renamed.
 
-    queue/=<label>/<call>         calls that nobody has taken yet
-    members/<id>/lock             locked by a client or a worker for as long as its process lives
-    members/<id>/workers          who works in this process
-    members/<id>/answers/<call>   answers that this process has not read yet
+queue/=<label>/<call>         calls that nobody has taken yet
+members/<id>/lock             locked by a client or a worker for as long as its process lives
+members/<id>/workers          who works in this process
+members/<id>/answers/<call>   answers that this process has not read yet
 """
 
-from __future__ import annotations
-
 import fcntl
+import heapq
 import os
 import shutil
 import tempfile
-import threading
-import time
-import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import quote
+from threading import get_ident
+from typing import Self
+from urllib.parse import quote, unquote
 
 import msgspec
 
 from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo, pack_call
-from omruntime.errors import BackendUnavailable
-from omruntime_spool.errors import translated
-from omruntime_spool.worker import TICK, work
-
-__all__ = ["SpoolBackend"]
+from omruntime_spool.errors import ERRORS
 
 
 class SpoolBackend(Backend):
@@ -38,26 +32,26 @@ class SpoolBackend(Backend):
     name = "spool"
     schemes = ("spool",)
     capabilities = frozenset(Capability)
+    errors = ERRORS
 
     def __init__(self, root: Path) -> None:
         self.address, self._queue, self._members = f"spool://{root}", root / "queue", root / "members"
-        self._mine = self._members / uuid.uuid4().hex
-        hidden = self._mine.with_name(f".{self._mine.name}")
-        (hidden / "answers").mkdir(parents=True)
+        self._queue.mkdir(exist_ok=True)
+        self._members.mkdir(exist_ok=True)
+        hidden = Path(tempfile.mkdtemp(prefix=".", dir=self._members))
+        (hidden / "answers").mkdir()
         self._lock = (hidden / "lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         # Nobody sees it before it is locked, or it could be taken for that of a process which is gone.
-        hidden.rename(self._mine)
-        self._answers = Answers(self._look, TICK)
+        self._mine = hidden.rename(self._members / hidden.name[1:])
+        self._answers = Answers(self._look)
 
     @classmethod
-    @translated
-    def open(cls, url: str, **options: Any) -> Self:
+    def open(cls, url: str, **options: object) -> Self:
         """Take part in a directory."""
-        root = Path(url.partition("://")[2]).resolve()
-        if not root.is_dir():
-            raise BackendUnavailable(f"there is no directory {root}; make it, or name another one")
-        return cls(root)
+        if options.keys() - {"auth"}:
+            raise TypeError(f"{url} takes no {', '.join(options.keys() - {'auth'})}")
+        return cls(Path(url.partition("://")[2]).resolve())
 
     @classmethod
     @contextmanager
@@ -68,27 +62,34 @@ class SpoolBackend(Backend):
 
     def submit(self, call: Call) -> Future[bytes]:
         """Put a call where a worker of its label finds it."""
-        name = f"{time.time_ns():020}.{call.id}.{self._mine.name}"
-        future = self._answers.expect(name)
-        self._put(name, call)
+        future = self._answers.expect(f"{call.id}.{self._mine.name}")
+        self.forward(call, answer_to=self._mine.name)
         return future
 
-    def forward(self, call: Call) -> None:
-        """Put a call there whose answer nobody wants."""
-        self._put(f"{time.time_ns():020}.{call.id}.", call)
-
-    @translated
-    def _put(self, name: str, call: Call) -> None:
+    def forward(self, call: Call, answer_to: str = "") -> None:
+        """Put a call there whose answer nobody waits for in this process."""
         waiting = self._queue / f"={quote(call.label, safe='')}"
-        waiting.mkdir(parents=True, exist_ok=True)
-        self._write(waiting / name, pack_call(call))
+        waiting.mkdir(exist_ok=True)
+        self._write(waiting / f"{call.id}.{answer_to}", pack_call(call))
 
     def _write(self, path: Path, content: bytes) -> None:
-        draft = self._mine / f".{path.name}"
+        draft = self._mine / f".{get_ident()}"
         draft.write_bytes(content)
         draft.rename(path)
 
+    def fetch(self, host: WorkerHost) -> None:
+        """Take the oldest calls that the host has room for, and have them answered."""
+        for waiting in self._queue.glob("=*"):
+            room = host.room(unquote(waiting.name[1:]))
+            for name in heapq.nsmallest(room, os.listdir(waiting)) if room else ():
+                # Where several workers rename one file, one of them succeeds.
+                with suppress(FileNotFoundError):
+                    call = (waiting / name).rename(self._mine / name)
+                    host.deliver(call.read_bytes(), partial(self._answer, name))
+                    call.unlink()
+
     def _answer(self, name: str, answer: bytes) -> None:
+        # Whoever has sent the call may be gone.
         with suppress(FileNotFoundError):
             self._write(self._members / name.rpartition(".")[2] / "answers" / name, answer)
 
@@ -97,9 +98,12 @@ class SpoolBackend(Backend):
             yield answer.name, answer.read_bytes()
             answer.unlink()
 
-    @translated
+    def announce(self, workers: Sequence[WorkerInfo]) -> None:
+        """Write down who works in this process."""
+        self._write(self._mine / "workers", msgspec.json.encode(workers))
+
     def workers(self) -> list[WorkerInfo]:
-        """List the workers of all processes that live, and clear away those that do not."""
+        """List the workers of all processes that live, and clear away what the others have left."""
         found: list[WorkerInfo] = []
         for member in self._members.glob("[!.]*"):
             with suppress(FileNotFoundError), (member / "lock").open() as lock:
@@ -110,23 +114,10 @@ class SpoolBackend(Backend):
                     found += msgspec.json.decode((member / "workers").read_bytes(), type=list[WorkerInfo])
         return found
 
-    @translated
-    def announce(self, workers: Sequence[WorkerInfo]) -> None:
-        """Write down who works in this process."""
-        self._write(self._mine / "workers", msgspec.json.encode(workers))
-
-    @translated
-    def work(self, host: WorkerHost, stop: threading.Event) -> None:
-        """Take calls from the directory until ``stop`` is set."""
-        work(self._queue, self._mine, host, stop, self._answer)
-
-    @translated
     def incarnation(self) -> str:
         """Name the present life of the queue: one that was lost and made again has another."""
-        self._queue.mkdir(exist_ok=True)
-        with (self._queue / ".life").open("a") as file:
-            found = os.fstat(file.fileno())
-        return f"{found.st_ino}-{found.st_mtime_ns}"
+        with (self._queue / ".life").open("a") as life:
+            return str(os.fstat(life.fileno()).st_mtime_ns)
 
     def close(self) -> None:
         """Leave the directory."""

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from omruntime.abc import WorkerInfo
 from omruntime_conformance import Harness
 from omruntime_conformance.oracle import Waiter
+
+from omruntime.abc import WorkerInfo
 from omruntime_spool.backend import SpoolBackend
 
 __all__ = ["SpoolHarness"]
@@ -48,7 +49,9 @@ class SpoolHarness(Harness):
 
     def restart_broker(self) -> None:
         """Lose all calls that wait in the directory."""
-        shutil.rmtree(self._clusters[-1].root / "queue")
+        queue = self._clusters[-1].root / "queue"
+        shutil.rmtree(queue)
+        queue.mkdir()
 
     def scale(self, workers: Mapping[str, int]) -> None:
         """Have worker processes join and leave."""
