@@ -61,6 +61,15 @@ class Harness(ABC):
         """Kill the broker or scheduler and start it again at the same address."""
         raise NotImplementedError
 
+    def scale(self, workers: Mapping[str, int]) -> None:
+        """Have workers join and leave the newest cluster, where the engine itself refuses `scale`.
+
+        Args:
+            workers: how many slots of each label set there shall be; other label sets stay as they are. Returns when
+                those that were started are live.
+        """
+        raise NotImplementedError
+
     def can_inject(self, fault: Fault) -> bool:
         """Tell whether this harness injects the fault."""
         return getattr(type(self), fault.value) is not getattr(Harness, fault.value)

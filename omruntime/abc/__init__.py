@@ -1,10 +1,15 @@
 """What third parties implement: engines (`Backend`), stores (`Store`) and kinds of stored objects (`Kind`)."""
 
+from omruntime.abc.answers import Answers
 from omruntime.abc.backend import Backend, Call, Capability, WorkerInfo
+from omruntime.abc.carrying import pack_answer, pack_call, unpack_answer, unpack_call
 from omruntime.abc.kind import BlobReader, BlobWriter, Kind, Stored
 from omruntime.abc.store import BlobInfo, Buffer, Group, Space, Store
+from omruntime.abc.translating import Translations
+from omruntime.abc.working import WorkerHost
 
 __all__ = [
+    "Answers",
     "Backend",
     "BlobInfo",
     "BlobReader",
@@ -17,5 +22,11 @@ __all__ = [
     "Space",
     "Store",
     "Stored",
+    "Translations",
+    "WorkerHost",
     "WorkerInfo",
+    "pack_answer",
+    "pack_call",
+    "unpack_answer",
+    "unpack_call",
 ]

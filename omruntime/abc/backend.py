@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import enum
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from omruntime.abc.store import Buffer
+from omruntime.abc.translating import Translations, translated_methods
+from omruntime.abc.working import WorkerHost
 from omruntime.errors import UnsupportedCapability
 
 __all__ = ["API_VERSION", "Backend", "Call", "Capability", "WorkerInfo"]
+
+_TRANSLATED = (
+    "announce",
+    "cancel",
+    "close",
+    "close_now",
+    "fetch",
+    "forward",
+    "incarnation",
+    "open",
+    "scale",
+    "submit",
+    "submit_canvas",
+    "submit_many",
+    "work",
+    "workers",
+)
 
 API_VERSION = 1
 """Version of this interface; a plug-in states the one it was written for."""
@@ -72,8 +93,17 @@ class Backend(ABC):
     """What it can do beyond what is required."""
     address: str = ""
     """The engine's address without credentials, recorded with each request: a steward sends again by it."""
+    errors: ClassVar[Translations] = {}
+    """What its methods raise in place of the engine's own errors."""
+    pause: float = 0.005
+    """Seconds between two calls of `fetch`, where nothing happens."""
     lease: str = ""
     """Id of the `Host` that this engine's work dies with, where it is not detached from its client."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.errors:
+            translated_methods(cls, _TRANSLATED, cls.errors)
 
     @classmethod
     @abstractmethod
@@ -96,6 +126,16 @@ class Backend(ABC):
         Raises:
             BackendUnavailable: nothing answers at the address.
         """
+
+    @classmethod
+    def private(cls) -> AbstractContextManager[str] | None:
+        """Start what a private engine needs beside its workers, within a block that gives its address.
+
+        Where an engine has this, its `open` is always given an address, and whatever else a private one needs is done
+        by omruntime: a worker process that does what `work` says, `scale`, and an end with its client. None, the
+        default: `open` sees to private ones itself.
+        """
+        return None
 
     @abstractmethod
     def submit(self, call: Call) -> Future[bytes]:
@@ -129,6 +169,10 @@ class Backend(ABC):
         self.submit_many(calls)
         return None
 
+    def forward(self, call: Call) -> None:
+        """Send a call whose outcome nobody waits for here: a host sends what its tasks submit, and what is owed."""
+        self.submit(call)
+
     def cancel(self, id: str) -> bool:
         """Stop a queued or running call as soon as possible; True when the engine has taken the request.
 
@@ -147,6 +191,38 @@ class Backend(ABC):
         """
         raise UnsupportedCapability(
             f"scale() was refused: the engine {self.name!r} does not start its workers; ask whoever does for more"
+        )
+
+    def announce(self, workers: Sequence[WorkerInfo]) -> None:
+        """Let everybody's `workers` list these, which are all that the host in this process has; by default nothing.
+
+        The host calls it before it is given the first call, and whenever something has changed.
+        """
+        return
+
+    def work(self, host: WorkerHost, stop: threading.Event) -> None:
+        """Hand the engine's calls to a host in this process, until ``stop`` is set: what ``omruntime worker`` does.
+
+        Whoever calls this closes the host after it, which finishes its tasks, and this backend after that. By default
+        it is for engines that have to be asked: it calls `fetch` whenever there is room, and every `pause` seconds.
+
+        Raises:
+            UnsupportedCapability: the engine's workers are started in another way.
+            BackendUnavailable: the engine is gone; it is called again until that is back.
+        """
+        while not stop.is_set():
+            host.freed.wait(self.pause)
+            host.freed.clear()
+            self.fetch(host)
+        if host.tied:
+            # Its client sends nothing more, and what it has sent is to be done before the end.
+            self.fetch(host)
+
+    def fetch(self, host: WorkerHost) -> None:
+        """Hand the host as many of the calls that wait as it has room for."""
+        raise UnsupportedCapability(
+            f"the engine {self.name!r} has no workers that 'omruntime worker' could start; its documentation says "
+            "who starts them"
         )
 
     def incarnation(self) -> str:

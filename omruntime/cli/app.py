@@ -21,6 +21,7 @@ from omruntime.cli.settings import common
 from omruntime.cli.stewards import steward
 from omruntime.cli.tasks import result, status
 from omruntime.cli.words import Group
+from omruntime.cli.worker import worker
 from omruntime.cli.workers import backends, labels, workers
 
 __all__ = ["App", "app", "main"]
@@ -83,7 +84,23 @@ def app() -> None:
     """  # noqa: D301  (the backslash is one that click reads)
 
 
-for command in (demo, put, ls, run, result, status, jobs, logs, cancel, workers, labels, backends, key, steward):
+for command in (
+    demo,
+    put,
+    ls,
+    run,
+    result,
+    status,
+    jobs,
+    logs,
+    cancel,
+    worker,
+    workers,
+    labels,
+    backends,
+    key,
+    steward,
+):
     app.add_command(command)
 
 

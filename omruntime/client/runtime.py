@@ -21,6 +21,7 @@ from omruntime.client.submission import submit_now
 from omruntime.errors import OmegaRuntimeError
 from omruntime.masking import mask
 from omruntime.plugins import load_backend_class
+from omruntime.worker.private import open_backend
 
 if TYPE_CHECKING:
     from omruntime.client.canvas import Canvas
@@ -113,7 +114,7 @@ class OmegaRuntime:
         self._om: Omega | None = None
         self.engine = Engine(
             backend,
-            lambda keys: backend.open(address, workers=slots, env=env, auth=keys, **options),
+            lambda keys: open_backend(backend, address, workers=slots, env=env, auth=keys, **options),
             auth,
             mask(address),
         )

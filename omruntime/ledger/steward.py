@@ -17,17 +17,19 @@ from omruntime.errors import ResultExpired, UnknownTask
 from omruntime.ledger.facts import (
     FINAL,
     LOST,
+    Claim,
     End,
     Request,
     Sent,
     called_back,
+    claim_key,
     decode,
     encode,
     lease_prefix,
     sent_key,
     sent_prefix,
 )
-from omruntime.ledger.lease import LeaseWatch
+from omruntime.ledger.lease import LeaseWatch, lease_period
 from omruntime.ledger.ledger import Ledger
 from omruntime.ledger.paging import pages
 from omruntime.ledger.states import TaskState
@@ -49,8 +51,8 @@ _PAGE = 200
 ABANDONED = 3600.0
 """Seconds after which a canvas that nobody has committed counts as given up, where no lease tells."""
 
-OVERDUE = 30.0
-"""Seconds for which a steward sees a task unclaimed before it sends it once more, whatever has become of it."""
+OVERDUE_PERIODS = 6
+"""Lease periods for which a steward sees a task unclaimed before it sends it once more, whatever became of it."""
 
 Followed = Callable[[str, Request, End], bool]
 """Does what follows from the end of a task (its id, its request, its terminal end), and tells whether it is done."""
@@ -88,7 +90,8 @@ class Steward:
         incarnation: the engine's present incarnation.
         watch: the observer of leases.
         overdue: seconds for which a task may be seen unclaimed: its submitter may have died before it could send it,
-            or a worker that had it before it could claim it. Sending it once more does no harm.
+            or a worker that had it before it could claim it. Sending it once more does no harm. By default six
+            lease periods.
         follow: does what follows from the end of a step or of a task with a callback; None where this steward has
             no engine, and leaves it to one that has.
     """
@@ -104,7 +107,7 @@ class Steward:
         incarnation: Callable[[], str] | None = None,
         watch: LeaseWatch | None = None,
         follow: Followed | None = None,
-        overdue: float = OVERDUE,
+        overdue: float | None = None,
     ) -> None:
         self._ledger = ledger
         self._verdict = verdict
@@ -114,13 +117,16 @@ class Steward:
         self._incarnation = incarnation
         self._watch = watch or LeaseWatch(ledger.store)
         self._follow = follow
-        self._overdue = overdue
+        self._overdue = OVERDUE_PERIODS * lease_period() if overdue is None else overdue
         self._seen_since: dict[str, float] = {}
+        self._life = ""
 
     def step(self) -> Report:
         """Look at every open task once and do what is due."""
         report = Report()
         gone: dict[str, bool] = {}
+        if self._incarnation is not None:
+            self._life = self._incarnation()
         seen, self._seen_since = self._seen_since, {}
         foreign = (each for each in self._ledger.open_tasks() if not self._own or each[1].runtime != self._own)
         for page in pages(foreign, _PAGE):
@@ -161,7 +167,7 @@ class Steward:
             if state.claim.host and self._is_gone(state.claim.host, gone):
                 self._lose(task, request, state, report)
             return
-        if self._owed(task, request, state):
+        if self._owed(task, request, state, gone):
             self._send(task, request, state.attempt, report)
 
     def _close(self, task: str, request: Request, end: End, gone: dict[str, bool]) -> None:
@@ -200,17 +206,24 @@ class Steward:
         else:
             self._send(task, request, attempt + 1, report)
 
-    def _owed(self, task: str, request: Request, state: TaskState) -> bool:
+    def _owed(self, task: str, request: Request, state: TaskState, gone: dict[str, bool]) -> bool:
         """Tell whether nobody will start this attempt unless it is sent again."""
         if self._resend is None or request.engine != self._engine or request.runtime:
             return False
         if state.attempt > 1:
-            return True
+            return not self._goes_on(task, state.attempt, gone)
         if request.waits and not self._ledger.store.scan(Space.LEDGER, sent_prefix(task), limit=1):
             return self._is_due_callback(task)
-        if self._incarnation is not None and self._incarnation() != request.incarnation:
+        if self._incarnation is not None and self._life != request.incarnation:
             return True
         return time.monotonic() - self._seen_since.get(task, math.inf) >= self._overdue
+
+    def _goes_on(self, task: str, attempt: int, gone: dict[str, bool]) -> bool:
+        """Tell whether the host of the attempt before this one lives: it begins this one itself, when it is due."""
+        key = claim_key(task, attempt - 1)
+        held = self._ledger.store.get(Space.LEDGER, [key]).get(key)
+        host = decode(Claim, held).host if held is not None else ""
+        return bool(host) and not self._is_gone(host, gone)
 
     def _is_due_callback(self, task: str) -> bool:
         about = called_back(task)
@@ -219,14 +232,13 @@ class Steward:
     def _send(self, task: str, request: Request, attempt: int, report: Report) -> None:
         if self._resend is None or request.engine != self._engine:
             return
-        life = self._incarnation() if self._incarnation is not None else ""
         for number in itertools.count(1):
             key = sent_key(task, attempt, number)
-            record = encode(Sent(incarnation=life))
+            record = encode(Sent(incarnation=self._life))
             if not self._ledger.store.commit([Group(Space.LEDGER, {key: record})])[0]:
                 break
             held = self._ledger.store.get(Space.LEDGER, [key]).get(key)
-            if held is not None and decode(Sent, held).incarnation == life:
+            if held is not None and decode(Sent, held).incarnation == self._life:
                 # It was sent in this life of the engine already.
                 return
         self._resend(Call(id=task, name=request.name, label=request.label, payload=tuple(request.payload)))

@@ -27,10 +27,13 @@ class Canvases:
         auth: keys that sign the ends of steps that never run.
         send: sends a call to the engine.
         tied: what is not sent when this host is closed is not sent any more.
+        incarnation: names the engine's present life.
     """
 
-    def __init__(self, auth: Auth, send: Callable[[Call], object], *, tied: bool) -> None:
-        self._auth = auth
+    def __init__(
+        self, auth: Auth, send: Callable[[Call], object], *, tied: bool, incarnation: Callable[[], str]
+    ) -> None:
+        self._auth, self._incarnation = auth, incarnation
         self._send = send
         self._tied = tied
         self._lock = threading.Lock()
@@ -42,7 +45,9 @@ class Canvases:
         """Return the conductor of a store."""
         with self._lock:
             if id(site) not in self._conductors:
-                self._conductors[id(site)] = Conductor(site.ledger, self._auth, self._send_all, self._ended)
+                self._conductors[id(site)] = Conductor(
+                    site.ledger, self._auth, self._send_all, self._ended, self._incarnation
+                )
             return self._conductors[id(site)]
 
     def _send_all(self, tasks: Sequence[tuple[str, Request]]) -> None:

@@ -152,6 +152,14 @@ class Crew:
             self.is_plain = all(slot.at_work and not (slot.spare or slot.leaving) for slot in self.slots)
         for slot in woken:
             self._dispatcher.release(slot)
+        self._dispatcher.note_freed()
+
+    def room(self, labels: Labels) -> int:
+        """Return how many more tasks of these labels would begin at once."""
+        with self._lock:
+            fitting = {slot.labels for slot in self.slots if labels <= slot.labels}
+            missing = sum(max(0, self._missing(self._of(each))) for each in fitting)
+        return max(0, missing + self._dispatcher.idle_for(labels))
 
     def _even_out(self, labels: Labels) -> list[Slot]:
         """Return the slots that were woken up; spares are added only where there is something for them to do."""

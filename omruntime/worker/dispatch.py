@@ -47,6 +47,8 @@ class Dispatcher:
         self._open: dict[str, list[Delivery]] = {}
         self._spent: list[Delivery] = []
         self.closed = False
+        self.freed = threading.Event()
+        """Set whenever a slot has nothing to do any more, or a task begins to wait; `WorkerHost` says what for."""
         self.abandoned = False
         """Nobody waits any more for a store that is not there."""
         self.attempts: Attempts
@@ -163,9 +165,20 @@ class Dispatcher:
                 if delivery is None:
                     if slot not in self._idle:
                         self._idle.append(slot)
+                    self.note_freed()
                     return
             if self._begin(slot, delivery):
                 return
+
+    def note_freed(self) -> None:
+        """Tell whoever fetches calls that there may be more room."""
+        if not self.freed.is_set():
+            self.freed.set()
+
+    def idle_for(self, labels: frozenset[str]) -> int:
+        """Return how many idle slots have these labels, less the deliveries that wait for a slot already."""
+        with self._lock:
+            return sum(labels <= slot.labels for slot in self._idle) - len(self._queue)
 
     def next_for(self, slot: Slot) -> Delivery | None:
         """Take the oldest queued delivery that a busy slot may run next, where nothing speaks against another."""

@@ -6,15 +6,17 @@ The process that an engine starts makes one `Host` and hands it payloads. User c
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import shutil
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Self, TypeVar
 
-from omruntime.abc import Buffer, Call, Capability, Group, WorkerInfo
+from omruntime.abc import Backend, Buffer, Call, Capability, Group, WorkerInfo, pack_answer, unpack_call
 from omruntime.auth import Auth
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError, RuntimeClosed, StoreUnavailable
 from omruntime.ledger import lease_period, new_id
@@ -23,10 +25,12 @@ from omruntime.worker.attempts import ABANDONED, Attempts
 from omruntime.worker.canvases import Canvases
 from omruntime.worker.channel import Message
 from omruntime.worker.crew import Crew
+from omruntime.worker.delivery import label_set
 from omruntime.worker.dispatch import Dispatcher
 from omruntime.worker.keeper import Keeper
 from omruntime.worker.output import OutputPump
 from omruntime.worker.process import Exit, RunnerProcess
+from omruntime.worker.roster import Roster
 from omruntime.worker.scratch import make_scratch, remove_scratch
 from omruntime.worker.sites import Sites
 from omruntime.worker.slot import Slot
@@ -34,6 +38,9 @@ from omruntime.worker.stewarding import Caretaker
 from omruntime.worker.waits import Waits, spares_limit
 
 __all__ = ["Host"]
+
+_log = logging.getLogger("omruntime.worker")
+Answer = TypeVar("Answer")
 
 
 class Host:
@@ -43,11 +50,12 @@ class Host:
         engine: name of the engine, the part before ``@`` in the names of the workers.
         workers: slots per label set, like ``{'default': 2, 'gpu,big': 1}``.
         auth: the keys that calls must be signed with; also given to the runners, by their channel.
-        address: the engine's address, recorded with what tasks submit.
+        address: the engine's address, recorded with what tasks submit; by default that of ``backend``.
         tied: the engine's work dies with this host, as in a private cluster without a life of its own.
         env: environment variables for the runners.
         capabilities: what tasks may rely on when they submit tasks.
-        forward: sends on a call that a task has submitted; the default keeps it in this host.
+        backend: the engine, opened in this process: gets what tasks submit, and is told who works here. A tied host
+            keeps to itself what its tasks submit, as one without a backend does.
         implied: labels that every worker has, beside those that are shown.
 
     Raises:
@@ -64,13 +72,16 @@ class Host:
         tied: bool = False,
         env: Mapping[str, str] | None = None,
         capabilities: frozenset[Capability] = frozenset(),
-        forward: Callable[[Call], object] | None = None,
+        backend: Backend | None = None,
         implied: frozenset[str] = frozenset(),
     ) -> None:
         self.id = f"h-{new_id()}"
         self.auth = auth
-        self._engine, self._env, self._forward = engine, dict(env or {}), forward
-        self._address, self._tied, self._capabilities = address, tied, capabilities
+        self.tied = tied
+        self._engine, self._env, self._capabilities = engine, dict(env or {}), capabilities
+        self._backend, self._address = backend, address or (backend.address if backend is not None else "")
+        self._forward = backend.forward if backend is not None and not tied else None
+        self._incarnation: Callable[[], str] = backend.incarnation if backend is not None else str
         self._period = lease_period()
         spares = spares_limit()
         self._owner = os.getpid()
@@ -81,20 +92,44 @@ class Host:
         self._keeper = Keeper(f"{self.id}-keeper", min(self._period / 3, 1.0), self._tick)
         self._dispatcher = Dispatcher(self.id, self.sites, self._keeper, implied)
         self._attempts = self._dispatcher.attempts = Attempts(self._dispatcher, auth)
-        self._canvases = Canvases(auth, self._send, tied=tied)
+        self.freed = self._dispatcher.freed
+        self._canvases = Canvases(auth, self._send, tied=tied, incarnation=self._incarnation)
         self._dispatcher.follow = self._canvases.follow
         self._crew = self._dispatcher.crew = Crew(self._make_slot, self._dispatcher)
         self._waits = Waits(self._dispatcher, self._crew, self._canvases, spares)
         self._slot_numbers = itertools.count(1)
         self._caretakers: dict[int, Caretaker] = {}
         self._stewarding = Keeper(f"{self.id}-steward", max(self._period, 1.0), self._look_after)
+        self._roster = Roster(self.workers, backend.announce if backend is not None else None)
         self._keeper.start()
         self._stewarding.start()
         try:
-            self._crew.scale(workers)
+            self.scale(workers)
         except BackendUnavailable:
             self.close(wait=False)
             raise
+
+    @classmethod
+    def of(
+        cls,
+        backend: Backend,
+        workers: Mapping[str, int],
+        auth: Auth,
+        *,
+        tied: bool = False,
+        env: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Return the host of a worker process, which has opened its engine as clients do; raises as the class does.
+
+        Args:
+            backend: the opened engine.
+            workers: slots per label set.
+            auth: the keys.
+            tied: the engine is a private one, all of whose work dies with this host.
+            env: environment variables for the runners.
+        """
+        able = backend.capabilities - {Capability.DETACHED} if tied else backend.capabilities
+        return cls(backend.name, workers, auth, tied=tied, env=env, capabilities=able, backend=backend)
 
     def _make_slot(self, labels: frozenset[str], spare: bool) -> Slot:
         name = f"{self._engine}@{socket.gethostname()}-{self._owner}-{self.id[-4:]}-{next(self._slot_numbers)}"
@@ -115,8 +150,34 @@ class Host:
             RuntimeClosed: the host is closed.
         """
         self._crew.scale(workers)
+        self._roster.tell()
 
     # -- work ----------------------------------------------------------------------------------------------------
+
+    def room(self, label: str) -> int:
+        """Return how many more calls of a label would begin at once; a tied host takes all there are."""
+        return sys.maxsize if self.tied else self._crew.room(label_set(label))
+
+    def look_after(self, store_url: str) -> None:
+        """Be a steward of a store from now on, and not only from the first call on that names it.
+
+        Raises:
+            StoreUnavailable: it cannot be opened.
+        """
+        self.sites.know(store_url)
+
+    def deliver(self, packed: bytes, answer: Callable[[bytes], None]) -> None:
+        """Take a call as one byte string, and give its answer as one; see `WorkerHost.deliver`."""
+
+        def pass_on(done: Future[bytes]) -> None:
+            if not isinstance(done.exception(), RuntimeClosed):
+                answer(pack_answer(done))
+
+        try:
+            future = self.submit(unpack_call(packed).payload)
+        except OmegaRuntimeError as exc:
+            future = _refused(exc)
+        future.add_done_callback(pass_on)
 
     def submit(self, payload: Sequence[Buffer]) -> Future[bytes]:
         """Take a call; the future brings its packed outcome, or empty bytes when the ledger alone can tell.
@@ -126,9 +187,7 @@ class Host:
         try:
             delivery = self._dispatcher.accept(open_call(payload, self.auth), payload)
         except OmegaRuntimeError as exc:
-            refused: Future[bytes] = Future()
-            refused.set_exception(exc)
-            return refused
+            return _refused(exc)
         self._dispatcher.dispatch(delivery)
         return delivery.future
 
@@ -187,7 +246,7 @@ class Host:
             "user": self.auth.user,
             "key": self.auth.secret(),
             "address": self._address,
-            "runtime": self.id if self._tied else "",
+            "runtime": self.id if self.tied else "",
             "capabilities": sorted(each.name for each in self._capabilities),
             "scratch": str(self._scratch),
         }
@@ -204,6 +263,7 @@ class Host:
             with slot.lock:
                 slot.accepting = True
             self._dispatcher.release(slot)
+            self._roster.tell()
         elif message.kind == "kept":
             self._attempts.keep(slot, message.data)
         elif message.kind == "submit":
@@ -211,7 +271,8 @@ class Host:
         elif message.kind == "ask":
             self._answer(slot, message.data)
         elif message.kind == "cancel":
-            self.cancel(message.data["task"])
+            if not self.cancel(message.data["task"]) and self._forward is not None:
+                self._elsewhere(lambda backend: backend.cancel(message.data["task"]))
         elif message.kind == "wait":
             self._waits.begin(slot, message.data["task"])
         elif message.kind == "resume":
@@ -219,7 +280,7 @@ class Host:
 
     def _submit_for_task(self, data: dict[str, Any], buffers: list[memoryview]) -> None:
         canvas = data.get("canvas")
-        if canvas and self._tied and not self._canvases.watched(canvas):
+        if canvas and self.tied and not self._canvases.watched(canvas):
             # All of it happens here, so that this host knows when it is over.
             header = peek_call(buffers)
             self._canvases.watch(canvas, self.sites.get(header.store_id, header.store_url))
@@ -228,9 +289,22 @@ class Host:
         except RuntimeClosed:
             # The task that submits it is about to be ended as well, and the request tells that it never ran.
             return
+        except OmegaRuntimeError:
+            # The task goes on, and a steward sends what was requested when the engine is back.
+            _log.exception("task %s could not be sent on", data["id"])
+
+    def _elsewhere(self, ask: Callable[[Backend], Answer]) -> Answer | None:
+        """Ask the engine about its other hosts; None where it does not answer."""
+        try:
+            return ask(self._backend) if self._backend is not None else None
+        except OmegaRuntimeError:
+            _log.exception("the engine at %s does not answer", self._address)
+            return None
 
     def _answer(self, slot: Slot, data: dict[str, Any]) -> None:
-        rows = [[each.name, list(each.labels), each.host, each.pid, each.slots] for each in self.workers()]
+        everybody = self._elsewhere(lambda backend: backend.workers())
+        workers = self.workers() if everybody is None else everybody
+        rows = [[each.name, list(each.labels), each.host, each.pid, each.slots] for each in workers]
         if slot.process is not None:
             slot.process.send("reply", {"workers": rows} if data["question"] == "workers" else {})
 
@@ -267,6 +341,7 @@ class Host:
             self._attempts.watch(slot, now, self._period)
         self._attempts.look_for_foreign_ends(self.slots)
         self._dispatcher.clear_spent()
+        self._roster.tell()
 
     def _look_after(self, now: float) -> None:
         """Be a steward of the stores that this host works on."""
@@ -276,16 +351,17 @@ class Host:
                 caretaker = self._caretakers[id(site)] = Caretaker(
                     site.ledger,
                     self.auth,
-                    own=self.id if self._tied else "",
+                    own=self.id if self.tied else "",
                     engine=self._address,
                     resend=self._forward,
+                    incarnation=self._incarnation,
                     follow=self._canvases.follow_for_steward(site),
                 )
             try:
                 caretaker.step()
                 caretaker.tidy_when_due()
-            except StoreUnavailable:
-                # The next pass finds what this one could not see.
+            except (StoreUnavailable, BackendUnavailable):
+                # The next pass finds what this one could not see, or not send.
                 continue
 
     # -- the end -------------------------------------------------------------------------------------------------
@@ -321,3 +397,9 @@ class Host:
         self._canvases.close()
         self.sites.close()
         remove_scratch(self._scratch)
+
+
+def _refused(error: OmegaRuntimeError) -> Future[bytes]:
+    refused: Future[bytes] = Future()
+    refused.set_exception(error)
+    return refused

@@ -1,4 +1,4 @@
-"""The tie between a runner and its host: when the host is gone, so are the runner and its children."""
+"""The tie between a process and the one that started it: when that is gone, so are the process and its children."""
 
 from __future__ import annotations
 
@@ -8,7 +8,40 @@ import select
 import signal
 import threading
 
-__all__ = ["tie_life_to"]
+__all__ = ["Lifeline", "tie_life_to"]
+
+_ends: set[int] = set()
+
+
+def _let_go() -> None:
+    """Close a forked child's copies: what was started must not live on because its parent once forked."""
+    for end in _ends:
+        os.close(end)
+    _ends.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+class Lifeline:
+    """A pipe whose write end only this process has, and never writes to: its end is the end of this process.
+
+    Attributes:
+        theirs: the read end, for the process that is tied to this one.
+    """
+
+    def __init__(self) -> None:
+        self.theirs, self._ours = os.pipe()
+        _ends.add(self._ours)
+
+    def handed_over(self) -> None:
+        """Close the read end here: the process that it is for has it."""
+        os.close(self.theirs)
+
+    def close(self) -> None:
+        """Close the write end."""
+        _ends.discard(self._ours)
+        os.close(self._ours)
 
 
 def tie_life_to(pipe: int) -> None:

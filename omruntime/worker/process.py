@@ -15,24 +15,12 @@ from typing import Any
 from omruntime.abc import Buffer
 from omruntime.auth import KEY_VARIABLE
 from omruntime.worker.channel import Channel, Message
+from omruntime.worker.life import Lifeline
 from omruntime.worker.output import OutputPipe
 
 __all__ = ["RUNNER_MODULE", "Exit", "RunnerProcess"]
 
 RUNNER_MODULE = "omruntime.runner"
-
-
-_life_ends: set[int] = set()
-
-
-def _let_go() -> None:
-    """Close a forked child's copies: a runner must not live on because its client once forked."""
-    for end in _life_ends:
-        os.close(end)
-    _life_ends.clear()
-
-
-os.register_at_fork(after_in_child=_let_go)
 
 
 EXIT_LIMIT = 2.0
@@ -78,17 +66,15 @@ class RunnerProcess:
         self.output = OutputPipe()
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours)
-        # Only this process holds the write end, and it never writes: its end is the end of the client or the host.
-        life_read, self._life = os.pipe()
-        _life_ends.add(self._life)
+        self._life = Lifeline()
         try:
-            self._process = self._start(theirs.fileno(), life_read, env, cwd)
+            self._process = self._start(theirs.fileno(), self._life.theirs, env, cwd)
         except BaseException:
             self._free()
             self.output.close()
             raise
         finally:
-            os.close(life_read)
+            self._life.handed_over()
             theirs.close()
             self.output.close_write_end()
         self.pid = self._process.pid
@@ -158,5 +144,4 @@ class RunnerProcess:
 
     def _free(self) -> None:
         self._channel.close()
-        _life_ends.discard(self._life)
-        os.close(self._life)
+        self._life.close()

@@ -63,6 +63,19 @@ class Sites:
                 self._sites[store_id] = self._open(store_id, url)
             return self._sites[store_id]
 
+    def know(self, url: str) -> None:
+        """Open a store now: calls that name it by its id are about what is found at this URL.
+
+        Raises:
+            StoreUnavailable: it cannot be opened.
+            RuntimeClosed: `close` was called.
+        """
+        store = self._opener(url)
+        try:
+            self.get(store.id, url)
+        finally:
+            self._closer(store)
+
     def _open(self, store_id: str, url: str) -> Site:
         store = self._opener(url)
         if store.id != store_id:

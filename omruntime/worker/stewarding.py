@@ -42,6 +42,7 @@ class Caretaker:
         own: id of the host in this process, whose tasks it looks after itself.
         engine: address of the engine that ``resend`` sends to.
         resend: sends a call again.
+        incarnation: names the engine's present life.
         follow: does what follows from the end of a step of a canvas.
         expiry: seconds that records are kept after their end; default ``OMRUNTIME_EXPIRE_DAYS``, or 7 days.
     """
@@ -54,13 +55,20 @@ class Caretaker:
         own: str = "",
         engine: str = "",
         resend: Callable[[Call], object] | None = None,
+        incarnation: Callable[[], str] | None = None,
         follow: Callable[[str, Request, End], bool] | None = None,
         expiry: float | None = None,
     ) -> None:
         self._ledger = ledger
         self._expiry = default_expiry() if expiry is None else expiry
         self._steward = Steward(
-            ledger, VerdictMaker(ledger, auth), own=own, engine=engine, resend=resend, follow=follow
+            ledger,
+            VerdictMaker(ledger, auth),
+            own=own,
+            engine=engine,
+            resend=resend,
+            incarnation=incarnation,
+            follow=follow,
         )
         self._tidied: float | None = None
 

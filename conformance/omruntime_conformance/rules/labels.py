@@ -20,10 +20,14 @@ _LABELLED = {"default": 1, "gpu": 1, "big,gpu": 1}
 
 
 def _scale(ctx: Context, workers: Mapping[str, int]) -> None:
+    """Have workers join and leave by the engine itself, or by whoever starts them."""
     try:
         ctx.om.runtime.scale(workers)
     except UnsupportedCapability as exc:
-        raise NotExercised(f"no worker can be made to join: {exc}") from exc
+        try:
+            ctx.harness.scale(workers)
+        except NotImplementedError:
+            raise NotExercised(f"no worker can be made to join: {exc}") from exc
 
 
 def _start(ctx: Context, runtime: OmegaRuntime, name: str, gate: object = "") -> AsyncResult:
@@ -83,7 +87,7 @@ def labels_shows_who_is_there(ctx: Context) -> None:
     assert ctx.log.starts("next")[0].pid != pid
     _scale(ctx, {"gpu": 2, "new": 1})
     ctx.wait(lambda: shown() == [["big", "gpu"], ["default"], ["gpu"], ["gpu"], ["new"]], "those who have joined")
-    runtime.scale({"gpu": 0, "new": 0})
+    _scale(ctx, {"gpu": 0, "new": 0})
     ctx.wait(lambda: shown() == [["big", "gpu"], ["default"]], "the end of those who have left")
 
 
@@ -160,7 +164,7 @@ def a_missing_label_is_waited_for(ctx: Context) -> None:
     _scale(ctx, {"rare": 1})
     assert [ctx.value(handle) for handle in waiting] == ["waiting"] * 2
     assert partly.status == "PENDING"
-    runtime.scale({"default,rare": 1})
+    _scale(ctx, {"default,rare": 1})
     assert ctx.value(partly) == "partly"
     assert all("rare" in ctx.labels_of(entry) for entry in ctx.log.starts("waiting"))
     assert ctx.labels_of(ctx.log.starts("partly")[0]) >= {"default", "rare"}

@@ -1,0 +1,73 @@
+"""Calls and their answers as single byte strings, for engines that carry those."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, InvalidStateError
+
+import msgspec
+
+from omruntime import errors
+from omruntime.abc.backend import Call
+from omruntime.errors import OmegaRuntimeError, SignatureError, TaskError
+
+__all__ = ["pack_answer", "pack_call", "unpack_answer", "unpack_call"]
+
+_encoder = msgspec.msgpack.Encoder()
+_calls = msgspec.msgpack.Decoder(tuple[str, str, str, tuple[bytes, ...]])
+_answers = msgspec.msgpack.Decoder(tuple[bytes, str, str])
+
+
+def pack_call(call: Call) -> bytes:
+    """Return a call as bytes."""
+    return _encoder.encode((call.id, call.name, call.label, call.payload))
+
+
+def unpack_call(packed: bytes) -> Call:
+    """Return the call that `pack_call` made these bytes of; its signature has still to be checked.
+
+    Raises:
+        SignatureError: they are no call.
+    """
+    try:
+        return Call(*_calls.decode(packed))
+    except msgspec.MsgspecError:
+        raise SignatureError("this is no call of omruntime; nothing of it was decoded") from None
+
+
+def pack_answer(done: Future[bytes]) -> bytes:
+    """Return as bytes what has become of a call: its packed outcome, or why it was refused."""
+    refusal = done.exception()
+    if refusal is None:
+        return _encoder.encode((done.result(), "", ""))
+    return _encoder.encode((b"", type(refusal).__name__, str(refusal)))
+
+
+def unpack_answer(packed: bytes, future: Future[bytes]) -> None:
+    """Resolve a future with what `pack_answer` made these bytes of; one that is resolved already stays as it is.
+
+    Whoever can write to the engine can write an answer: an outcome is signed, and a refusal is only told to the one
+    who submitted the call.
+    """
+    try:
+        outcome, kind, message = _answers.decode(packed)
+    except msgspec.MsgspecError:
+        outcome, kind, message = (
+            b"",
+            "SignatureError",
+            "the answer is none of omruntime; the ledger has the outcome",
+        )
+    try:
+        if kind:
+            future.set_exception(_refusal(kind, message))
+        else:
+            future.set_result(outcome)
+    except InvalidStateError:
+        # Whoever waits has read it off the ledger.
+        return
+
+
+def _refusal(kind: str, message: str) -> OmegaRuntimeError:
+    found = getattr(errors, kind, None)
+    if isinstance(found, type) and issubclass(found, OmegaRuntimeError) and not issubclass(found, TaskError):
+        return found(message)
+    return OmegaRuntimeError(f"{kind}: {message}")

@@ -1,0 +1,106 @@
+"""A worker process: a host for one engine, as ``omruntime worker`` and private engines start it.
+
+Run as a program it is the worker of a private engine: it is told by the channel whose number is the first argument
+what to do, and its life is tied to the pipe whose number is the second.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+import threading
+from typing import Any
+
+from omruntime.abc import Backend
+from omruntime.auth import Auth
+from omruntime.errors import BackendUnavailable, OmegaRuntimeError
+from omruntime.plugins import load_backend_class
+from omruntime.worker.channel import Channel
+from omruntime.worker.host import Host
+from omruntime.worker.life import tie_life_to
+
+__all__ = ["serve"]
+
+_log = logging.getLogger("omruntime.worker")
+_PAUSE = 1.0
+"""Seconds before an engine that is gone is looked for again."""
+
+
+def serve(backend: Backend, host: Host, stop: threading.Event) -> None:
+    """Work for an engine until ``stop`` is set; where the engine goes away, wait for it to come back.
+
+    Raises:
+        UnsupportedCapability: the engine's workers are started in another way.
+    """
+    while not stop.is_set():
+        try:
+            backend.work(host, stop)
+        except BackendUnavailable as exc:
+            _log.warning("%s; this worker waits for the engine to come back", exc)
+            stop.wait(_PAUSE)
+
+
+class _Private:
+    """The worker of a private engine."""
+
+    def __init__(self, channel: Channel, config: dict[str, Any]) -> None:
+        auth, url = Auth(config["user"], config["key"]), config["url"]
+        self._channel, self._stop, self._waits = channel, threading.Event(), True
+        self._backend: Backend = load_backend_class(url.partition("://")[0].partition("+")[0]).open(url, auth=auth)
+        try:
+            self._host = Host.of(self._backend, config["workers"], auth, tied=True)
+        except BaseException:
+            self._backend.close()
+            raise
+        channel.send("ready", {"host": self._host.id})
+
+    def run(self) -> None:
+        """Work until the client says that it is enough, or is gone."""
+        threading.Thread(target=self._listen, name="omruntime-orders", daemon=True).start()
+        serve(self._backend, self._host, self._stop)
+        self._host.close(self._waits)
+        self._backend.close()
+
+    def _listen(self) -> None:
+        while (received := self._channel.receive()) is not None:
+            message = received[0]
+            if message.kind == "scale":
+                self._scale(message.data)
+            elif message.kind == "close":
+                self._close(message.data["wait"])
+
+    def _scale(self, workers: dict[str, int]) -> None:
+        try:
+            self._host.scale(workers)
+        except OmegaRuntimeError as exc:
+            self._channel.send("failed", {"error": str(exc)})
+        else:
+            self._channel.send("scaled", {})
+
+    def _close(self, wait: bool) -> None:
+        again = self._stop.is_set()
+        self._waits = wait
+        self._stop.set()
+        if again:
+            # The one that waits for open tasks shall not.
+            self._host.close(wait)
+
+
+def main() -> None:
+    """Be the worker of a private engine."""
+    tie_life_to(int(sys.argv[2]))
+    channel = Channel(socket.socket(fileno=int(sys.argv[1])))
+    received = channel.receive()
+    if received is None:
+        return
+    try:
+        worker = _Private(channel, received[0].data)
+    except OmegaRuntimeError as exc:
+        channel.send("failed", {"error": str(exc)})
+        return
+    worker.run()
+
+
+if __name__ == "__main__":
+    main()
