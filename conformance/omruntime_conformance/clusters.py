@@ -106,7 +106,9 @@ class Clusters:
             cluster = open_private(cluster, workers, self.env, self.auth)
         # An open Omega that has the runtime keeps it open when the Omega of a rule is closed.
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="omruntime-"))
-        stack.enter_context(Omega(f"sqlite:///{Path(place)}/keeper", cluster, auth=self.auth))
+        keeper = Omega(f"sqlite:///{Path(place)}/keeper", cluster, auth=self.auth)
+        # What a rule that failed has left open may never end.
+        stack.callback(keeper.close, wait=False)
         return cluster
 
     def check(self, rule: Rule) -> str:

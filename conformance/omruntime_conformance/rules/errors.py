@@ -132,8 +132,8 @@ def chain_of_causes(ctx: Context) -> None:
     for _ in range(2):
         error = ctx.fails(handle, Trouble)
         remote = error.__cause__
-        assert isinstance(remote, RemoteTraceback)
-        assert type(remote.__cause__) is KeyError
+        assert isinstance(remote, RemoteTraceback), f"the cause of the exception is {remote!r}, no RemoteTraceback"
+        assert type(remote.__cause__) is KeyError, f"the user's own cause is {remote.__cause__!r}"
         assert remote.__cause__.args == ("nothing",)
         assert __file__ in str(remote)
         assert f"line {_line_of_the_raise()}," in str(remote)

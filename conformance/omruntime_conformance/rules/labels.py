@@ -104,7 +104,9 @@ def require_derives(ctx: Context) -> None:
     assert ctx.value(_start(ctx, ctx.om.runtime, "plain")) == "plain"
     assert ctx.labels_of(ctx.log.starts("both")[0]) >= {"big", "gpu"}
     assert "gpu" in ctx.labels_of(ctx.log.starts("gpu")[0])
-    assert all("default" in ctx.labels_of(entry) for entry in ctx.log.starts("plain"))
+    plain = [ctx.labels_of(entry) for entry in ctx.log.starts("plain")]
+    what = "what was required of a derived runtime holds for the one it is derived from"
+    assert all("default" in labels for labels in plain), f"{what}: {plain}"
     together = threading.Barrier(3, timeout=ctx.wait.seconds)
 
     def one_thread(label: str) -> None:
@@ -113,12 +115,13 @@ def require_derives(ctx: Context) -> None:
             together.wait()
             ctx.get(_start(ctx, derived, f"thread {label}"))
 
-    labels = ("default", "gpu", "big")
+    names = ("default", "gpu", "big")
     with ThreadPoolExecutor(3) as pool:
-        for done in [pool.submit(one_thread, label) for label in labels]:
+        for done in [pool.submit(one_thread, name) for name in names]:
             done.result()
-    for label in labels:
-        assert all(label in ctx.labels_of(entry) for entry in ctx.log.starts(f"thread {label}"))
+    for label in names:
+        ran_on = [ctx.labels_of(entry) for entry in ctx.log.starts(f"thread {label}")]
+        assert all(label in labels for labels in ran_on), f"required {label}, ran on {ran_on}"
 
 
 @rule("LBL-004", workers=_LABELLED, independent=True)
