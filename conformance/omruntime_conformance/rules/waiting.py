@@ -15,12 +15,14 @@ _LIMIT = 2
 
 
 @virtualobj
-def _tree(data: int = 0, om: Any = None, log: str = "", width: int = 2) -> int:
-    """Return how many leaves there are below, each counted by a task of its own."""
+def _tree(data: int = 0, om: Any = None, log: str = "", width: int = 2, gate: str = "") -> int:
+    """Return how many leaves there are below, each counted by a task of its own, which waits at a gate."""
     note(log, "start", "node", level=data)
     if data == 0:
+        if gate:
+            pass_gate(gate)
         return 1
-    children = [om.runtime.script("tree").run(data - 1, log=log, width=width) for _ in range(width)]
+    children = [om.runtime.script("tree").run(data - 1, log=log, width=width, gate=gate) for _ in range(width)]
     leaves: int = sum(child.get()["result"] for child in children)
     note(log, "end", "node", level=data)
     return leaves
@@ -112,26 +114,36 @@ def _deeper_than_the_pool(ctx: Context) -> None:
 
 
 def _up_to_a_bound(ctx: Context) -> None:
+    gate = ctx.gate("bound")
     client = ctx.subprocess(
         """
+        from contextlib import suppress
+
         with Omega() as om:
             script = om.runtime.script("tree")
             answer(script.run(int(argv[1]), log=argv[0], width=1).get(timeout=60)["result"])
             try:
-                script.run(int(argv[1]) + 1, log=argv[0], width=1).get(timeout=60)
+                script.run(int(argv[1]) + 1, log=argv[0], width=1, gate=argv[2]).get(timeout=60)
             except errors.UnsupportedCapability as exc:
                 answer([exc.capability, str(exc)])
             else:
                 answer(["", "was not refused"])
-            answer(script.run(int(argv[1]), log=argv[0], width=1).get(timeout=60)["result"])
+            # Whichever of them was refused, others may be about to go on.
+            again = None
+            while again is None:
+                with suppress(errors.UnsupportedCapability):
+                    again = script.run(int(argv[1]), log=argv[0], width=1).get(timeout=60)["result"]
+            answer(again)
         """,
         ctx.log,
         _LIMIT,
+        gate,
         runtime=ctx.private_url,
         OMRUNTIME_SPARES=str(_LIMIT),
     )
     assert client.answer(1) == 1
     capability, said = client.answer(2)
+    gate.open()
     assert capability == Capability.NESTED_WAIT.name, said
     assert f"{_LIMIT} tasks" in said
     assert "OMRUNTIME_SPARES" in said
