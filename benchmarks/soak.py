@@ -21,14 +21,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from omruntime_conformance.steps import made_of
+from omruntime_conformance.tasks import Trouble
+from omruntime_conformance.trees import Leaf, Tree, plain, put_leaves, worked_out, written
+
 from omruntime import AsyncResult, CanvasResult, Omega, OmegaRuntime, OmegaRuntimeLocal
 from omruntime.abc import Space
 from omruntime.errors import UpstreamFailed, WorkerLost
 from omruntime.ledger import FINAL, LOST, End, step_number
 from omruntime.ledger.facts import decode
-from omruntime_conformance.steps import made_of
-from omruntime_conformance.tasks import Trouble
-from omruntime_conformance.trees import Leaf, Tree, plain, put_leaves, worked_out, written
 
 __all__ = ["Soaked", "soak"]
 
