@@ -144,6 +144,17 @@ class Backend(ABC):
         The future fails only for what the engine itself did to the call: never for what the task raised.
         """
 
+    def expect_store(self, url: str) -> None:
+        """Learn, before a request is recorded in a store, that there will be some; by default nothing is done.
+
+        Whoever has a `lease` takes it in that store: a request whose lease is not there reads as one whose engine has
+        ended.
+
+        Raises:
+            StoreUnavailable: the engine cannot open it.
+        """
+        return
+
     @abstractmethod
     def workers(self) -> list[WorkerInfo]:
         """List the live workers that can take calls."""

@@ -10,7 +10,7 @@ from omruntime import errors
 from omruntime.abc.backend import Call
 from omruntime.errors import OmegaRuntimeError, SignatureError, TaskError
 
-__all__ = ["pack_answer", "pack_call", "unpack_answer", "unpack_call"]
+__all__ = ["pack_answer", "pack_call", "refusal", "unpack_answer", "unpack_call"]
 
 _encoder = msgspec.msgpack.Encoder()
 _calls = msgspec.msgpack.Decoder(tuple[str, str, str, tuple[bytes, ...]])
@@ -36,10 +36,10 @@ def unpack_call(packed: bytes) -> Call:
 
 def pack_answer(done: Future[bytes]) -> bytes:
     """Return as bytes what has become of a call: its packed outcome, or why it was refused."""
-    refusal = done.exception()
-    if refusal is None:
+    refused = done.exception()
+    if refused is None:
         return _encoder.encode((done.result(), "", ""))
-    return _encoder.encode((b"", type(refusal).__name__, str(refusal)))
+    return _encoder.encode((b"", type(refused).__name__, str(refused)))
 
 
 def unpack_answer(packed: bytes, future: Future[bytes]) -> None:
@@ -58,7 +58,7 @@ def unpack_answer(packed: bytes, future: Future[bytes]) -> None:
         )
     try:
         if kind:
-            future.set_exception(_refusal(kind, message))
+            future.set_exception(refusal(kind, message))
         else:
             future.set_result(outcome)
     except InvalidStateError:
@@ -66,7 +66,8 @@ def unpack_answer(packed: bytes, future: Future[bytes]) -> None:
         return
 
 
-def _refusal(kind: str, message: str) -> OmegaRuntimeError:
+def refusal(kind: str, message: str) -> OmegaRuntimeError:
+    """Return the error of ours that has this name; another one for what may not be told in this way."""
     found = getattr(errors, kind, None)
     if isinstance(found, type) and issubclass(found, OmegaRuntimeError) and not issubclass(found, TaskError):
         return found(message)

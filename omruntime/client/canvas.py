@@ -184,6 +184,7 @@ def _submit(recording: Recording, runtime: OmegaRuntime) -> CanvasResult:
     prepared = _handed_on(recording, plan)
     runtime = _place(recording, runtime)
     backend, session = runtime.engine.backend, recording.session
+    backend.expect_store(session.store.url)
     first = set(plan.first_steps(ROOT))
     calls: list[Call] = []
     requests = [(recording.id, _request_of_canvas(recording, backend))]

@@ -169,6 +169,7 @@ def _send(runtime: OmegaRuntime, prepared: Prepared, callback: Prepared | None) 
     if embedded is not None:
         own: Future[bytes] = embedded(call, prepared.header, ledger.request_group(requests))
         return own
+    backend.expect_store(prepared.header.store_url)
     ledger.submit(requests)
     try:
         future: Future[bytes] = backend.submit(call)

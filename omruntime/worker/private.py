@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Self
 
 from omruntime.abc import Backend, Call, Capability, WorkerInfo
+from omruntime.abc.carrying import refusal
 from omruntime.auth import KEY_VARIABLE, Auth
 from omruntime.errors import BackendUnavailable
 from omruntime.masking import mask
@@ -87,7 +88,7 @@ class PrivateWorker:
             )
         message = received[0]
         if message.kind == "failed":
-            raise BackendUnavailable(message.data["error"])
+            raise refusal(message.data["kind"], message.data["error"])
         return message.data
 
     def scale(self, workers: Mapping[str, int]) -> None:
@@ -97,6 +98,15 @@ class PrivateWorker:
             BackendUnavailable: a runner cannot be started, or the worker process is gone.
         """
         self._ask("scale", dict(workers))
+
+    def look_after(self, store_url: str) -> None:
+        """Have its host take its lease in a store.
+
+        Raises:
+            StoreUnavailable: it cannot open the store.
+            BackendUnavailable: the worker process is gone.
+        """
+        self._ask("store", {"url": store_url})
 
     def close(self, wait: bool = True) -> None:
         """End it, when its open tasks are over, or with ``wait`` false at once: they end as revoked."""
@@ -132,6 +142,7 @@ class _PrivateBackend(Backend):
         auth: Auth,
         options: Mapping[str, Any],
     ) -> None:
+        self._stores: set[str] = set()
         with ExitStack() as stack:
             url = stack.enter_context(starting)
             self._worker = PrivateWorker(url, workers, auth, env)
@@ -151,6 +162,11 @@ class _PrivateBackend(Backend):
 
     def submit_many(self, calls: Sequence[Call]) -> list[Future[bytes]]:
         return self._engine.submit_many(calls)
+
+    def expect_store(self, url: str) -> None:
+        if url not in self._stores:
+            self._worker.look_after(url)
+            self._stores.add(url)
 
     def workers(self) -> list[WorkerInfo]:
         return self._engine.workers()

@@ -10,6 +10,7 @@ import logging
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from omruntime.abc import Backend
@@ -64,19 +65,21 @@ class _Private:
 
     def _listen(self) -> None:
         while (received := self._channel.receive()) is not None:
-            message = received[0]
-            if message.kind == "scale":
-                self._scale(message.data)
-            elif message.kind == "close":
-                self._close(message.data["wait"])
+            order, data = received[0].kind, received[0].data
+            if order == "scale":
+                self._carry_out(self._host.scale, data)
+            elif order == "store":
+                self._carry_out(self._host.look_after, data["url"])
+            elif order == "close":
+                self._close(data["wait"])
 
-    def _scale(self, workers: dict[str, int]) -> None:
+    def _carry_out(self, order: Callable[[Any], None], given: Any) -> None:
         try:
-            self._host.scale(workers)
+            order(given)
         except OmegaRuntimeError as exc:
-            self._channel.send("failed", {"error": str(exc)})
+            _tell_failure(self._channel, exc)
         else:
-            self._channel.send("scaled", {})
+            self._channel.send("done", {})
 
     def _close(self, wait: bool) -> None:
         again = self._stop.is_set()
@@ -97,9 +100,13 @@ def main() -> None:
     try:
         worker = _Private(channel, received[0].data)
     except OmegaRuntimeError as exc:
-        channel.send("failed", {"error": str(exc)})
+        _tell_failure(channel, exc)
         return
     worker.run()
+
+
+def _tell_failure(channel: Channel, error: OmegaRuntimeError) -> None:
+    channel.send("failed", {"kind": type(error).__name__, "error": str(error)})
 
 
 if __name__ == "__main__":

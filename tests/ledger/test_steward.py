@@ -153,7 +153,19 @@ def test_an_engine_that_began_a_new_life_gets_what_it_forgot_once(world: World) 
     assert world.sent_ids() == [waits, waits]
 
 
+def test_the_next_attempt_is_left_to_the_host_of_the_last_one(world: World) -> None:
+    task = world.submit(retries=3)
+    world.ledger.end(task, world.begin(task, "h-1"), end(RETRY))
+    # It may have been asked to wait before it tries again.
+    world.steward(overdue=0.0).step()
+    assert world.sent_ids() == []
+    world.dead.add("h-1")
+    world.steward().step()
+    assert world.sent_ids() == [task]
+
+
 def test_what_is_owed_goes_out_once_for_each_attempt(world: World) -> None:
+    world.dead |= {"h-1", "h-2"}
     task = world.submit()
     world.ledger.end(task, world.begin(task, "h-1"), end(LOST))
     for _ in range(3):
