@@ -140,7 +140,7 @@ class Clusters:
     def _ping(self, cluster: Cluster, label: str) -> None:
         runtime = OmegaRuntime.from_url(cluster, auth=self.auth) if isinstance(cluster, str) else cluster
         with (
-            tempfile.TemporaryDirectory(prefix="omruntime-") as place,
+            tempfile.TemporaryDirectory(prefix="omruntime-", ignore_cleanup_errors=True) as place,
             Omega(f"sqlite:///{Path(place)}/asking", runtime, auth=self.auth) as om,
         ):
             om.runtime.require(label).ping(timeout=HEALTH_SECONDS * self.harness.patience)

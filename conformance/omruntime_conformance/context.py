@@ -21,7 +21,7 @@ from omruntime_conformance.oracle import CLUSTER, Entry, Gate, Log, Waiter
 from omruntime_conformance.registry import Rule
 from omruntime_conformance.tasks import held
 
-__all__ = ["Context", "NotExercised"]
+__all__ = ["Context", "NotExercised", "Replaced"]
 
 E = TypeVar("E", bound=BaseException)
 T = TypeVar("T")
@@ -29,6 +29,13 @@ T = TypeVar("T")
 
 class NotExercised(Exception):
     """This rule cannot be tried here; the message says why."""
+
+
+class Replaced(Exception):
+    """Other rules hold in the place of this one; their ids are the first argument, the second says why."""
+
+    def __init__(self, instead: str, why: str) -> None:
+        super().__init__(f"{why}: {instead} holds instead")
 
 
 class Context:

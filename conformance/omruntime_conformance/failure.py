@@ -7,6 +7,7 @@ import textwrap
 import traceback
 
 from omruntime_conformance.context import Context
+from omruntime_conformance.judge import too_many_executions
 from omruntime_conformance.registry import Rule
 from omruntime_conformance.timeline import timeline
 
@@ -27,6 +28,8 @@ def explain_context(exc: BaseException, ctx: Context) -> None:
     """Add to an exception what was expected, and what tasks, suite and other clients of its rule did."""
     if expected := _expectation(exc):
         exc.add_note(_block("expected", expected))
+    if overdone := [*too_many_executions(ctx.log.all())]:
+        exc.add_note(_block("judge", "\n".join(overdone)))
     exc.add_note(_block("log", timeline(ctx.log.all())))
     for number, output in enumerate(ctx.client_outputs()):
         lines = output.rstrip().splitlines()[-_MOST_OF_A_CLIENT:] or ["(nothing)"]

@@ -135,8 +135,12 @@ class Registry:
         """Check what can be checked only when all rules are there.
 
         Raises:
-            ValueError: a rule rests on one that does not exist.
+            ValueError: a rule rests on one that does not exist, or nobody tests a capability.
         """
+        untested = set(Capability) - {each.capability for each in self._rules.values()}
+        if untested:
+            names = ", ".join(sorted(each.name for each in untested))
+            raise ValueError(f"no rule tests {names}: write one with capability= and a refusal")
         for each in self._rules.values():
             missing = [id for id in each.rests_on if id not in self._rules]
             if missing:

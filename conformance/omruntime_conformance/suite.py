@@ -12,7 +12,7 @@ import pytest
 
 from omruntime.abc import Capability, WorkerInfo
 from omruntime_conformance.clusters import Broken, Clusters, key_of
-from omruntime_conformance.context import Context, NotExercised
+from omruntime_conformance.context import Context, NotExercised, Replaced
 from omruntime_conformance.deadline import deadline
 from omruntime_conformance.failure import explain_context, explain_failure
 from omruntime_conformance.harness import Harness
@@ -167,6 +167,8 @@ def _prove(ctx: Context, clusters: Clusters) -> Verdict:
         ctx.judge()
     except NotExercised as reason:
         return Verdict(Status.NOT_EXERCISED, str(reason))
+    except Replaced as reason:
+        return Verdict(Status.REPLACED, str(reason))
     except BaseException as exc:
         explain_context(exc, ctx)
         ctx.close()
@@ -180,7 +182,8 @@ def _prove(ctx: Context, clusters: Clusters) -> Verdict:
 
 def _chosen_body(rule: Rule, declared: frozenset[Capability]) -> tuple[Status, Body]:
     if rule.without in declared:
-        raise NotExercised(f"the engine declares {rule.without.name}, for which another rule holds")
+        instead = ", ".join(each.id for each in REGISTRY.rules.values() if each.capability is rule.without)
+        raise Replaced(instead, f"the engine declares {rule.without.name}")
     if rule.refusal is not None and rule.capability not in declared:
         return Status.REFUSED, rule.refusal
     return Status.PASSED, rule.body

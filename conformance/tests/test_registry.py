@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
-from omruntime_conformance import Rule, load_rules
+from omruntime_conformance import Fault, Rule, load_rules
 from omruntime_conformance.context import Context
 from omruntime_conformance.registry import Registry
 
@@ -78,9 +79,27 @@ def test_a_capability_needs_a_refusal() -> None:
 
 def test_a_foundation_must_exist() -> None:
     registry = Registry()
+    for number, each in enumerate(Capability, 2):
+        registry.rule(f"TST-{number:03}", capability=each, refusal=proves)(proves)
     registry.rule("TST-001", rests_on=("TST-404",))(proves)
     with pytest.raises(ValueError, match="TST-001 rests on TST-404"):
         registry.check()
+
+
+def test_a_capability_must_be_tested() -> None:
+    registry = Registry()
+    registry.rule("TST-001", capability=Capability.DETACHED, refusal=proves)(proves)
+    with pytest.raises(ValueError, match="no rule tests CANCEL_RUNNING, NESTED_WAIT, TIME_LIMIT"):
+        registry.check()
+    for number, each in enumerate(Capability, 2):
+        registry.rule(f"TST-{number:03}", capability=each, refusal=proves)(proves)
+    registry.check()
+
+
+@pytest.mark.parametrize("more", [{"own_cluster": True}, {"faults": (Fault.NODE,)}, {"exact": True}])
+def test_what_breaks_a_cluster_is_not_independent(more: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="not independent"):
+        Registry().rule("TST-001", independent=True, **more)
 
 
 def test_foundations_run_first_and_breakers_last() -> None:

@@ -113,11 +113,13 @@ def a_task_over_its_limit_is_stopped(ctx: Context) -> None:
     """timeout= stops a task that runs over it, whatever it is doing, with TaskTimeout (capability TIME_LIMIT), and its worker takes the next task."""  # noqa: E501
     ctx.deploy(held)
     ctx.deploy(_endless, "endless")
-    limited = ctx.om.runtime.require(timeout=0.5)
+    # Long enough for a new process to get as far as the task's own code.
+    limit = 1.0 * ctx.harness.patience
+    limited = ctx.om.runtime.require(timeout=limit)
     for way in _WAYS:
         handle = limited.script("endless").run(way, log=str(ctx.log))
         error = ctx.fails(handle, TaskTimeout)
-        assert error.timeout == 0.5
+        assert error.timeout == limit
         assert not isinstance(error, TimeoutError), "a loop around get(timeout) would never end"
         _is_stopped(ctx, handle, way, TaskTimeout, "FAILURE")
     _the_limit_is_that_of_the_run(ctx)
@@ -128,7 +130,7 @@ def _the_limit_is_that_of_the_run(ctx: Context) -> None:
     limit = max(1.0, ctx.harness.patience)
     with ctx.busy():
         waits = ctx.om.runtime.require(timeout=limit).script("held").run("waits", log=str(ctx.log))
-        again = ctx.om.runtime.require(timeout=0.3, retries=1).script("endless").run("sleeps", log=str(ctx.log))
+        again = ctx.om.runtime.require(timeout=limit, retries=1).script("endless").run("sleeps", log=str(ctx.log))
         ctx.wait.let_pass(1.2 * limit)
     assert ctx.value(waits) == "waits"
     ctx.fails(again, TaskTimeout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from omruntime import AsyncResult
 from omruntime.abc import Capability
-from omruntime_conformance.context import Context, NotExercised
+from omruntime_conformance.context import Context, Replaced
 from omruntime_conformance.harness import Fault
 from omruntime_conformance.registry import rule
 from omruntime_conformance.tasks import held
@@ -27,7 +27,7 @@ om.close()
 
 
 def _dies_with_its_client(ctx: Context) -> None:
-    raise NotExercised("the engine's work dies with its client: LIF-004 holds instead")
+    raise Replaced("LIF-004", "the engine's work dies with its client")
 
 
 @rule("RES-010", capability=Capability.DETACHED, refusal=_dies_with_its_client)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from omruntime.masking import mask_text
 from omruntime_conformance.context import Context
 from omruntime_conformance.registry import rule
 from omruntime_conformance.tasks import held
@@ -47,6 +48,22 @@ def found_by_scheme_alone(ctx: Context) -> None:
     assert client.answer(2) == []
     client.exit()
     assert not ctx.log.entries("imported")
+
+
+@rule("PLG-003", independent=True)
+def declares_what_it_can(ctx: Context) -> None:
+    """An opened engine declares no capability that its class does not, and its address shows no credentials.
+
+    The class declares the most that the engine can do, an opened one what it has: a private cluster dies with its
+    client, whatever others do. The address is recorded with every request.
+    """
+    runtime = ctx.om.runtime
+    backend = runtime.backend
+    more = ctx.capabilities - type(backend).capabilities
+    assert not more, f"{type(backend).__name__}.capabilities lacks {', '.join(sorted(each.name for each in more))}"
+    for shown in (backend.address, runtime.engine.address, repr(runtime)):
+        assert mask_text(shown) == shown, f"a password is in {mask_text(shown)!r}, as it is shown without the mask"
+        assert ctx.auth.secret() not in shown, "the key of the runtime is in its address"
 
 
 _TRIES_URLS = """
