@@ -22,6 +22,8 @@ from omruntime_conformance.report import Status
 __all__ = ["VERDICT", "KnownFailure", "RuntimeConformance", "Verdict"]
 
 _HIDING_MARKS = ("skip", "skipif", "xfail")
+_OURS = ("__init_subclass__", "conformance_clusters", "pytest_generate_tests", "rule")
+"""What a subclass could shadow, beside tests, to run something else than the rules."""
 
 
 class Verdict(NamedTuple):
@@ -111,7 +113,7 @@ def _check_sealed(cls: type) -> None:
     for base in cls.__mro__:
         if base in (RuntimeConformance, object):
             continue
-        shadowed = [name for name in vars(base) if name.startswith("test") or name == "pytest_generate_tests"]
+        shadowed = [name for name in vars(base) if name.startswith("test") or name in _OURS]
         if shadowed:
             raise TypeError(
                 f"{base.__name__} defines {', '.join(shadowed)}: rules are not overridden; "

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -17,7 +19,9 @@ def test_a_class_with_a_harness_is_all_it_takes() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["test_rule", "test_RES_001", "testing", "pytest_generate_tests"])
+@pytest.mark.parametrize(
+    "name", ["test_rule", "test_RES_001", "testing", "pytest_generate_tests", "conformance_clusters", "rule"]
+)
 def test_rules_are_not_overridden(name: str) -> None:
     with pytest.raises(TypeError, match=f"defines {name}: rules are not overridden"):
         subclass(**{name: lambda self: None})
@@ -68,3 +72,9 @@ def test_a_harness_must_say_how_to_start() -> None:
 
     with pytest.raises(TypeError, match="abstract"):
         Unwritten()  # type: ignore[abstract]
+
+
+def test_sessions_without_rules_pay_nothing_for_the_plugin() -> None:
+    # It is loaded in every session of pytest where the suite is installed, also in those that measure coverage.
+    code = "import sys, omruntime_conformance.plugin; sys.exit('omruntime' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
