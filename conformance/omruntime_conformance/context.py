@@ -100,6 +100,10 @@ class Context:
         """Open a private cluster of the engine with the rule's workers, or with these."""
         return open_private(self.private_url, workers or self.rule.workers, self._env, self.auth)
 
+    def own_runtime(self) -> OmegaRuntime:
+        """Open a runtime that nobody else has, so that it ends with its Omega: a connection, or a private cluster."""
+        return self.runtime() if isinstance(self._cluster, str) else self.private_runtime()
+
     def omega(self, runtime: OmegaRuntime | str | None = None, *, auth: Auth | None = None, store: str = "") -> Omega:
         """Open one more Omega, on the rule's store where no other is named; it is closed at the end of the rule."""
         om = Omega(store or self.store_url, runtime, auth=auth or self.auth)

@@ -126,10 +126,8 @@ def local_is_the_client_itself(patch: Patch) -> None:
 
     @patch("omruntime.client.submission:submit_now")
     def submit_now(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        from types import SimpleNamespace
-
         runtime, kind, name, _, request = args
-        if kind != "script" or (runtime.requirements.label or "") != "local":
+        if kind != "script" or runtime.requirements.label != "local":
             return wrapped(*args, **kwargs)
-        value = runtime.om.scripts.get(name)(*request["args"], **request["kwargs"])
-        return SimpleNamespace(get=lambda timeout=None: value)
+        runtime.om.scripts.get(name)(*request["args"], **request["kwargs"])
+        return wrapped(runtime, "runtime", "", "ping", {"args": [], "kwargs": {}})

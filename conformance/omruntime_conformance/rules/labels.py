@@ -197,7 +197,7 @@ def _whose(data: Any = None, log: str = "", name: str = "") -> None:
 @rule("LBL-007")
 def local_is_the_clients_own(ctx: Context) -> None:
     """'local' runs in the client's embedded runtime; in a detached canvas it waits for its client."""
-    om = ctx.omega(ctx.runtime())
+    om = ctx.omega(ctx.own_runtime())
     runtime = om.runtime
     meta = om.scripts.put(_whose, "whose")
     local = runtime.require("local")
@@ -218,6 +218,4 @@ def local_is_the_clients_own(ctx: Context) -> None:
     om.close()
     used = pids & {entry.pid for entry in ctx.log.starts()}
     assert used
-    # Where the cluster is an embedded runtime itself, it is the one, and others have it open.
-    ended = used - {worker.pid for worker in ctx.om.runtime.workers()}
-    ctx.wait(lambda: not any(map(ctx.alive, ended)), "the end of the embedded runtime with its client")
+    ctx.wait(lambda: not any(map(ctx.alive, used)), "the end of the embedded runtime with its client")

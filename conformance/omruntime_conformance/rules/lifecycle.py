@@ -17,7 +17,7 @@ from omruntime_conformance.tasks import held
 @rule("LIF-001")
 def another_runtime_takes_over(ctx: Context) -> None:
     """om.runtime = other moves new work; results of the old one can still be had."""
-    om, gate = ctx.om, ctx.gate()
+    om, gate = ctx.omega(ctx.own_runtime()), ctx.gate()
     log = str(ctx.log)
     ctx.deploy(held)
     done = om.runtime.script("held").run("done", log=log, name="old")
