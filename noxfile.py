@@ -18,6 +18,7 @@ nox.options.sessions = ["lint", "types", "imports", "tests", "conformance", "doc
 os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + os.environ.get("PATH", os.defpath)
 
 CODE = ("omruntime", "conformance/omruntime_conformance", "tests", "benchmarks", "noxfile.py")
+EXAMPLE = ("examples/spool/omruntime_spool", "examples/spool/tests")
 NOT_PINNED = ("pip", "omruntime", "omruntime-conformance")
 
 
@@ -43,7 +44,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Types: mypy in strict mode, tests included."""
     # The tests of the suite are apart, since two folders named tests cannot be checked as one program.
-    _run_all(session, ("mypy", *CODE), ("mypy", "conformance/tests"))
+    _run_all(session, ("mypy", *CODE), ("mypy", "conformance/tests"), ("mypy", *EXAMPLE))
 
 
 @nox.session

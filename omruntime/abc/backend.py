@@ -88,7 +88,7 @@ class Backend(ABC):
     name: ClassVar[str]
     """Name of the engine, the part before ``@`` in the names of its workers."""
     schemes: ClassVar[tuple[str, ...]]
-    """URL schemes that it opens."""
+    """URL schemes that it opens; only its name where a subclass says nothing."""
     capabilities: frozenset[Capability] = frozenset()
     """What it can do beyond what is required."""
     address: str = ""
@@ -102,6 +102,8 @@ class Backend(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "name" in vars(cls):
+            cls.schemes = vars(cls).get("schemes", (cls.name,))
         if cls.errors:
             translated_methods(cls, _TRANSLATED, cls.errors)
 

@@ -7,7 +7,6 @@ members/<id>/answers/<call>   answers that this process has not read yet
 """
 
 import fcntl
-import heapq
 import os
 import shutil
 import tempfile
@@ -30,7 +29,6 @@ class SpoolBackend(Backend):
     """Sends calls through a directory to the worker processes that watch it."""
 
     name = "spool"
-    schemes = ("spool",)
     capabilities = frozenset(Capability)
     errors = ERRORS
 
@@ -44,7 +42,7 @@ class SpoolBackend(Backend):
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         # Nobody sees it before it is locked, or it could be taken for that of a process which is gone.
         self._mine = hidden.rename(self._members / hidden.name[1:])
-        self._answers = Answers(self._look)
+        self._answers, self._seen = Answers(self._look), dict[Path, list[str]]()
 
     @classmethod
     def open(cls, url: str, **options: object) -> Self:
@@ -80,8 +78,9 @@ class SpoolBackend(Backend):
     def fetch(self, host: WorkerHost) -> None:
         """Take the oldest calls that the host has room for, and have them answered."""
         for waiting in self._queue.glob("=*"):
-            room = host.room(unquote(waiting.name[1:]))
-            for name in heapq.nsmallest(room, os.listdir(waiting)) if room else ():
+            names = self._seen[waiting] = self._seen.get(waiting) or sorted(os.listdir(waiting), reverse=True)
+            while names and host.room(unquote(waiting.name[1:])):
+                name = names.pop()
                 # Where several workers rename one file, one of them succeeds.
                 with suppress(FileNotFoundError):
                     call = (waiting / name).rename(self._mine / name)
@@ -117,7 +116,7 @@ class SpoolBackend(Backend):
     def incarnation(self) -> str:
         """Name the present life of the queue: one that was lost and made again has another."""
         with (self._queue / ".life").open("a") as life:
-            return str(os.fstat(life.fileno()).st_mtime_ns)
+            return "{0.st_ino}-{0.st_mtime_ns}".format(os.fstat(life.fileno()))
 
     def close(self) -> None:
         """Leave the directory."""

@@ -20,6 +20,9 @@ from omruntime_spool.backend import SpoolBackend
 
 __all__ = ["SpoolHarness"]
 
+_MEMORY = Path("/dev/shm")
+"""A file system that does not wait for a disk, where there is one."""
+
 
 class SpoolHarness(Harness):
     """Each worker process is a node, and the directory of calls is the broker."""
@@ -33,7 +36,7 @@ class SpoolHarness(Harness):
     @contextmanager
     def cluster(self, workers: Mapping[str, int], env: Mapping[str, str]) -> Iterator[str]:
         """Start workers on a fresh directory."""
-        with tempfile.TemporaryDirectory(prefix="spool-") as root:
+        with tempfile.TemporaryDirectory(prefix="spool-", dir=_MEMORY if _MEMORY.is_dir() else None) as root:
             cluster = _Workers(Path(root).resolve(), env, self.patience)
             self._clusters.append(cluster)
             try:

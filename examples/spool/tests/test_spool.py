@@ -107,7 +107,7 @@ def test_a_queue_that_was_made_again_has_another_life(backend: SpoolBackend, tmp
 
 
 def test_a_directory_that_is_not_there_is_no_engine(tmp_path: Path) -> None:
-    with pytest.raises(BackendUnavailable, match="nowhere.*is it there"):
+    with pytest.raises(BackendUnavailable, match="nowhere"):
         OmegaRuntimeSpool(f"spool://{tmp_path}/nowhere", auth=AUTH)
 
 
@@ -199,6 +199,7 @@ def test_a_call_that_was_taken_by_a_worker_which_died_is_sent_again(
     with Omega(store, OmegaRuntimeSpool(f"spool://{tmp_path}", auth=AUTH), auth=AUTH) as om:
         om.scripts.put(echo, "echo")
         runtime = om.runtime.require("gpu")
+        eventually(om.runtime.labels, "the worker")
         # So that the worker looks after this store.
         assert runtime.script("echo").run(1).get(60)["result"] == 1
         worker.send_signal(signal.SIGSTOP)
