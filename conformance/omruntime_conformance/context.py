@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from omruntime import AsyncResult, Auth, Omega, OmegaRuntime, OmegaScriptProxy
 from omruntime.abc import Capability, WorkerInfo
@@ -267,6 +267,10 @@ class Context:
                 call()
             except UnsupportedCapability:
                 return
+            self.works_anyway(capability)
+
+    def works_anyway(self, capability: Capability) -> NoReturn:
+        """Fail because something works that the engine does not declare."""
         raise AssertionError(
             f"the engine does not declare {capability.name} but did not refuse the call: declare it, or raise"
         )

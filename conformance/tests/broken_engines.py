@@ -168,10 +168,10 @@ def registered(place: Path, patch: pytest.MonkeyPatch) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-engines\nVersion: 1.0\n")
     (info / "RECORD").write_text("")
-    entries = [f"{each.name} = broken_engines:{each.name}" for each in ENGINES]
+    entries = [f"{each.name} = {__name__}:{each.name}" for each in ENGINES]
     entries.append("unimportable = no_such_module_of_an_engine")
     (info / "entry_points.txt").write_text("\n".join([f"[{BACKENDS}]", *entries, ""]))
-    paths = [str(place), str(Path(__file__).parent)]
+    paths = [str(place), str(Path(__file__).parents[2])]
     for path in paths:
         patch.syspath_prepend(path)
     patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [*paths, os.environ.get("PYTHONPATH")])))
