@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from omruntime.abc import Backend, Buffer, Call, WorkerInfo
+from omruntime.abc import Backend, Buffer, Call, Translations, WorkerInfo
 from omruntime.errors import BackendUnavailable, StoreUnavailable, UnsupportedCapability
 
-ERRORS = {KeyError: (StoreUnavailable, "no key {error}"), LookupError: (BackendUnavailable, "lost: {error}")}
+ERRORS: Translations = {KeyError: (StoreUnavailable, "no key {error}"), LookupError: (BackendUnavailable, "lost: {error}")}
 CALL = Call("t", "script.run f", "default", (b"",))
 
 
