@@ -12,7 +12,10 @@ import pytest
 from omruntime.abc import Backend, Buffer, Call, Translations, WorkerInfo
 from omruntime.errors import BackendUnavailable, StoreUnavailable, UnsupportedCapability
 
-ERRORS: Translations = {KeyError: (StoreUnavailable, "no key {error}"), LookupError: (BackendUnavailable, "lost: {error}")}
+ERRORS: Translations = {
+    KeyError: (StoreUnavailable, "no key {error}"),
+    LookupError: (BackendUnavailable, "lost: {error}"),
+}
 CALL = Call("t", "script.run f", "default", (b"",))
 
 
