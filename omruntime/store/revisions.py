@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from omruntime.abc.store import Group, Space, Store
-from omruntime.store.records import Record, Row, base_key, encode, name_of, revision_key, row_of
+from omruntime.store.records import SETTLED, Record, Row, base_key, encode, name_of, revision_key, row_of
 
 __all__ = ["Revisions"]
 
@@ -88,8 +88,13 @@ class Revisions:
             highest = rows[0].revision if rows else 0
             record = build(self.current(name) if len(rows) > 1 else self._only(rows), highest + 1)
             key = revision_key(base, highest + 1)
-            if not any(self._store.commit([Group(Space.OBJECTS, {key: encode(record)})])):
-                return Row(key, highest + 1, record)
+            if any(self._store.commit([Group(Space.OBJECTS, {key: encode(record)})])):
+                continue
+            row = Row(key, highest + 1, record)
+            if not self._store.get(Space.OBJECTS, [key + SETTLED]):
+                return row
+            # A task had this revision and has won in between, which set its key free again.
+            self.remove([row])
 
     def _top(self, name: str) -> Iterator[Row]:
         base = base_key(self._bucket, self._prefix, name)

@@ -73,6 +73,29 @@ def test_it_is_current_once_the_attempt_has_won_settled_or_not(
     assert len(models.revisions("m")) == 2
 
 
+def test_a_put_whose_revision_was_settled_by_another_meanwhile_is_not_lost(
+    models: ObjectStore, outcomes: Outcomes, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.put("old", "m")
+    first, second = models.staged("first", 1), models.staged("second", 1)
+    writing = second._shelf.writing
+    owner = writing._owner
+
+    def settled_meanwhile() -> dict[str, object]:
+        # The second has looked which revisions there are, and has inserted none.
+        monkeypatch.undo()
+        first.put("one", "m")
+        outcomes.won.add(("first", 1))
+        settle(store, first)
+        return owner()
+
+    monkeypatch.setattr(writing, "_owner", settled_meanwhile)
+    second.put("two", "m")
+    outcomes.won.add(("second", 1))
+    settle(store, second)
+    assert [models.get(name) for name in ("m", "m^", "m^^")] == ["two", "one", "old"]
+
+
 def test_settling_twice_or_after_more_puts_does_no_harm(datasets: ObjectStore, store: Store) -> None:
     view = datasets.staged("task", 1)
     view.put("staged", "d")
