@@ -14,7 +14,7 @@ from omruntime.errors import UnsupportedCapability
 from omruntime.testing import capture_calls
 from omruntime_conformance.clients import Client, start_client
 from omruntime_conformance.clusters import open_private
-from omruntime_conformance.faults import Processes, locked
+from omruntime_conformance.faults import Processes, locked, without_content
 from omruntime_conformance.harness import Cluster, Harness
 from omruntime_conformance.judge import Outcomes, too_many_copies, too_many_executions
 from omruntime_conformance.oracle import CLUSTER, Entry, Gate, Log, Waiter
@@ -250,6 +250,14 @@ class Context:
         with locked(self.place / "store"):
             yield
         self.log.record("lets go of the store")
+
+    @contextmanager
+    def without_content(self) -> Iterator[None]:
+        """Keep the content of all objects away from the rule's store within the block; its records stay."""
+        self.log.record("takes the content of the store away")
+        with without_content(self.place / "store", self.place / "aside"):
+            yield
+        self.log.record("brings the content of the store back")
 
     @contextmanager
     def nothing_is_submitted(self) -> Iterator[None]:

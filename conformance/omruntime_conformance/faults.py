@@ -13,7 +13,7 @@ from pathlib import Path
 
 from omruntime_conformance.oracle import PROCESS, Log
 
-__all__ = ["Processes", "locked"]
+__all__ = ["Processes", "locked", "without_content"]
 
 
 @contextmanager
@@ -27,6 +27,22 @@ def locked(store: Path) -> Iterator[None]:
             connection.execute("BEGIN IMMEDIATE")
             stack.callback(connection.rollback)
         yield
+
+
+@contextmanager
+def without_content(store: Path, aside: Path) -> Iterator[None]:
+    """Keep the content of all stored objects away from a store of this machine within the block; its records stay."""
+    content = [path for path in (store / "blobs").rglob("*") if path.is_file()]
+    assert content, f"{store} has no content that could be taken away"
+    aside.mkdir()
+    taken = {path: aside / str(number) for number, path in enumerate(content)}
+    for path, other in taken.items():
+        path.rename(other)
+    try:
+        yield
+    finally:
+        for path, other in taken.items():
+            other.rename(path)
 
 
 class Processes:

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from omruntime import Omega
-from omruntime.errors import CanvasError, ResultExpired, ResultTimeout, SerializationError, UnknownTask
+from omruntime.errors import (
+    CanvasError,
+    ResultExpired,
+    ResultTimeout,
+    SerializationError,
+    StoreUnavailable,
+    UnknownTask,
+)
 from omruntime_conformance.oracle import CLUSTER, PROCESS, Entry
 from omruntime_conformance.values import differences
 
@@ -18,8 +25,8 @@ __all__ = ["ATTEMPTS", "Outcome", "Outcomes", "Reader", "too_many_copies", "too_
 ATTEMPTS = 3
 """How often a task may be started whose worker is lost, unless its call says otherwise."""
 
-_NO_OUTCOME = (CanvasError, ResultTimeout, ResultExpired, UnknownTask)
-"""What says nothing of how a task ended."""
+_NO_OUTCOME = (CanvasError, ResultTimeout, ResultExpired, StoreUnavailable, UnknownTask)
+"""What says nothing of how a task ended, or may say only that its reader cannot tell."""
 
 
 class Reader(Protocol):

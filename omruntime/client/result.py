@@ -13,7 +13,14 @@ from omruntime.abc import Capability
 from omruntime.canvas import Conductor
 from omruntime.client.inspection import missing_label
 from omruntime.client.waiting import Waiting
-from omruntime.errors import NoSuchLabelWarning, RemoteTraceback, ResultExpired, TaskRevoked
+from omruntime.errors import (
+    NoSuchLabelWarning,
+    OmegaRuntimeError,
+    RemoteTraceback,
+    ResultExpired,
+    StoreUnavailable,
+    TaskRevoked,
+)
 from omruntime.ledger import Ledger, TaskState
 from omruntime.pictures import Picture, Pictured
 from omruntime.store import BINDER, Metadata, ObjectStore
@@ -117,6 +124,7 @@ class AsyncResult(Pictured):
         Raises:
             ResultTimeout: it is not over yet.
             ResultExpired: its record was forgotten or has expired.
+            StoreUnavailable: its record is there, but the content of its value cannot be read.
             UnsupportedCapability: a task waits for a task, and the engine cannot do that.
             Exception: the task's own exception, with its remote traceback as the cause.
         """
@@ -147,9 +155,20 @@ class AsyncResult(Pictured):
         try:
             return read_outcome(packed, task=self.id, store=self._session.store, auth=self._session.auth)
         except FileNotFoundError as exc:
-            raise ResultExpired(f"the value of task {self.id} was forgotten or has expired; run it again") from exc
+            raise self._unreadable(exc) from exc
         finally:
             BINDER.reset(token)
+
+    def _unreadable(self, lost: FileNotFoundError) -> OmegaRuntimeError:
+        """Return what to raise when the content of the outcome is not in the store."""
+        try:
+            self._session.ledger.state(self.id)
+        except ResultExpired:
+            return ResultExpired(f"the value of task {self.id} was forgotten or has expired; run it again")
+        return StoreUnavailable(
+            f"task {self.id} is over and its record is there, but the content of its value is gone from the store "
+            f"({lost}): restore it, or run the task again"
+        )
 
     def _bind(self, meta: Metadata) -> None:
         session = self._session

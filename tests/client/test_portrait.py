@@ -111,7 +111,7 @@ def test_what_is_gone_says_so(om: Omega, tmp_path: Path) -> None:
     end = om.session.ledger.state(handle.id).end
     assert end is not None
     om.store.delete_blobs(end.blobs)
-    assert "ResultExpired" in texts(handle._picture())["the value cannot be read"]
+    assert "StoreUnavailable" in texts(handle._picture())["the value cannot be read"]
     handle.forget()
     assert "ResultExpired" in handle._repr_html_()
     om.close()

@@ -216,3 +216,14 @@ def want_of_memory_kills_the_worker(patch: Patch) -> None:
             return wrapped(*args)
         except MemoryError:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+@mutant("FLT-010")
+def lost_content_counts_as_expired(patch: Patch) -> None:
+    """A value whose content cannot be read reads as one that was forgotten."""
+
+    @patch("omruntime.client.result:AsyncResult._unreadable")
+    def unreadable(wrapped: Any, instance: Any, _args: Any, _kwargs: Any) -> Any:
+        from omruntime.errors import ResultExpired
+
+        return ResultExpired(f"the value of task {instance.id} was forgotten or has expired; run it again")

@@ -44,3 +44,13 @@ def a_broken_engine_raises_as_it_is(patch: Patch) -> None:
             return wrapped(*args, **kwargs)
         except BackendNotInstalled as exc:
             raise exc.__cause__ or exc from None
+
+
+@mutant("PLG-003")
+def the_address_tells_the_password(patch: Patch) -> None:
+    """The engine's address is told with the password that it was opened with."""
+
+    @patch("omruntime.local.backend:LocalBackend.__init__")
+    def init(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        wrapped(*args, **kwargs)
+        instance.address = f"local://user:sesame@{instance.lease}"

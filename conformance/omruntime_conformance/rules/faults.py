@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from omruntime import AsyncResult, virtualobj
-from omruntime.errors import WorkerLost
+from omruntime.errors import StoreUnavailable, WorkerLost
 from omruntime.testing import capture_calls
 from omruntime_conformance.context import Context
 from omruntime_conformance.registry import rule
@@ -158,6 +158,29 @@ def the_store_goes_and_comes_back(ctx: Context) -> None:
     assert [ctx.om.runtime.result(id).status for id in ids] == ["SUCCESS"] * 6
     assert sorted(entry.name for entry in ctx.log.starts() if entry.name != "late") == [str(n) for n in range(6)]
     assert len(ctx.log.starts("late")) == (late is not None)
+
+
+@rule("FLT-010", rests_on=("RES-004",))
+def content_goes_and_comes_back(ctx: Context) -> None:
+    """Content of the store that cannot be read for a while is StoreUnavailable to the task or the reader that needs it, and reads as before when it is back."""  # noqa: E501
+    value = os.urandom(2_000_000)
+    script = ctx.deploy(held)
+    done = script.run(value, log=str(ctx.log), name="done")
+    assert ctx.value(done) == value
+    # No worker has loaded this one yet.
+    later = ctx.deploy(held, "later")
+    with ctx.without_content():
+        for reader in (done, ctx.om.runtime.result(done.id)):
+            ctx.fails(reader, StoreUnavailable)
+            assert reader.status == "SUCCESS", "the task is over, whatever can be read of it"
+        failed = later.run(log=str(ctx.log), name="failed")
+        assert "later" in str(ctx.fails(failed, StoreUnavailable))
+        assert failed.status == "FAILURE"
+    assert not ctx.log.starts("failed")
+    for reader in (done, ctx.om.runtime.result(done.id)):
+        assert ctx.value(reader) == value
+    assert ctx.value(later.run("again", log=str(ctx.log), name="again")) == "again"
+    assert len(ctx.log.starts("done")) == 1
 
 
 @rule("FLT-008", own_cluster=True)
