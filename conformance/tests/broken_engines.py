@@ -17,6 +17,7 @@ from typing import Any, Self
 import pytest
 from omruntime_conformance import Harness
 
+from omruntime import Auth, OmegaRuntime, OmegaRuntimeLocal
 from omruntime.abc import Backend, Call, Capability, WorkerInfo
 from omruntime.local.backend import LocalBackend
 from omruntime.plugins import BACKENDS, hookimpl
@@ -151,15 +152,18 @@ ENGINES: tuple[type[Backend], ...] = (Minimal, WorksAnyway, GoesOn, Mislabelled,
 minimal, anyway, goeson, mislabelled, swapping, boasting, talkative = map(Plugin, ENGINES)
 
 
-class MinimalHarness(Harness):
-    """Starts the engine that can do the least."""
+class Larger(Harness):
+    """Has a cluster that was there before, with more slots than any rule asks for."""
 
-    backend = "minimal"
+    backend = "local"
+    existing = True
 
     @contextmanager
-    def cluster(self, workers: Mapping[str, int], env: Mapping[str, str]) -> Iterator[str]:
-        """Give the URL."""
-        yield "minimal://"
+    def cluster(self, workers: Mapping[str, int], env: Mapping[str, str]) -> Iterator[OmegaRuntime]:
+        """Give a runtime with the same workers for every rule."""
+        auth = Auth("conformance", env["OMRUNTIME_KEY"])
+        with OmegaRuntimeLocal(workers={"default": 3, "gpu": 2}, env=env, auth=auth) as runtime:
+            yield runtime
 
 
 def registered(place: Path, patch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,16 @@ def test_work_that_goes_on_although_that_is_not_declared_fails(run: Ran) -> None
     assert outcome.status is Status.FAILED
 
 
+@pytest.mark.timeout(300)
+def test_rules_count_the_slots_that_there_are(run: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMRUNTIME_KEY", "key of a cluster that was there before")
+    counting = ("RES-002", "CAN-003", "CAN-014", "CAN-018", "SCR-002", "SCR-003", "SCR-006", "MOD-003", "CXL-001")
+    outcomes = run(f"{ENGINES.__name__}:Larger", *counting, "LBL-001", "LBL-002")
+    assert {outcomes[id].status for id in counting} == {Status.PASSED}
+    assert outcomes["LBL-001"].reason == "it needs 1 slots with the label big,gpu, the cluster has 0"
+    assert outcomes["LBL-002"].reason.startswith("it needs workers with big,gpu x 1, default x 1, gpu x 1")
+
+
 def test_labels_that_workers_do_not_have_are_noticed(run: Ran) -> None:
     (outcome,) = run("mislabelled://", "LBL-001").values()
     assert outcome.status is Status.FAILED
