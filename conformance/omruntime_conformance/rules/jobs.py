@@ -247,7 +247,7 @@ def _no_limit(ctx: Context) -> None:
 def no_notebook_waits_for_ever(ctx: Context) -> None:
     """timeout stops the notebook and its kernel; a kernel that dies is a FAILURE, never a wait for ever."""  # noqa: D403
     _held(ctx, "long")
-    handle = ctx.om.runtime.job("long").run(timeout=3 * max(1.0, ctx.harness.patience))
+    handle = ctx.om.runtime.job("long").run(timeout=5 * max(1.0, ctx.harness.patience))
     error = ctx.fails(handle, TaskTimeout)
     assert handle.status == "FAILURE"
     _is_over(ctx, "long")
@@ -342,7 +342,7 @@ def clear_errors_of_notebooks(ctx: Context) -> None:
 def endless_output_is_bounded(ctx: Context) -> None:
     """A notebook that prints without end is stopped like any other, and its copy has the beginning and the end, with a note between them."""  # noqa: E501
     _put(ctx, "floods", "print('the beginning')\nn = 0\nwhile True:\n    n += 1\n    print('line', n, '=' * 500)")
-    handle = ctx.om.runtime.job("floods").run(timeout=4 * max(1.0, ctx.harness.patience))
+    handle = ctx.om.runtime.job("floods").run(timeout=5 * max(1.0, ctx.harness.patience))
     error = ctx.fails(handle, TaskTimeout)
     [text] = _printed(ctx, error.results)
     assert text.startswith("the beginning\n")
