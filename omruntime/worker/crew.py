@@ -154,6 +154,10 @@ class Crew:
             self._dispatcher.release(slot)
         self._dispatcher.note_freed()
 
+    def has(self, labels: Labels) -> bool:
+        """Tell whether there is a slot of these labels, busy or not."""
+        return any(labels <= slot.labels for slot in self.slots)
+
     def room(self, labels: Labels) -> int:
         """Return how many more tasks of these labels would begin at once."""
         with self._lock:

@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 
 from omruntime.abc import Backend, Buffer, Call, Capability, Group, WorkerInfo, pack_answer, unpack_call
 from omruntime.auth import Auth
-from omruntime.errors import BackendUnavailable, OmegaRuntimeError, RuntimeClosed, StoreUnavailable
+from omruntime.errors import BackendUnavailable, NoSuchLabel, OmegaRuntimeError, RuntimeClosed, StoreUnavailable
 from omruntime.ledger import lease_period, new_id
 from omruntime.wire import CallHeader, open_call, peek_call
 from omruntime.worker.attempts import ABANDONED, Attempts
@@ -182,14 +182,25 @@ class Host:
     def submit(self, payload: Sequence[Buffer]) -> Future[bytes]:
         """Take a call; the future brings its packed outcome, or empty bytes when the ledger alone can tell.
 
-        A call that is refused (signature, version, store) fails the future, and leaves no trace in the ledger.
+        A call that is refused (signature, version, store, label) fails the future, and leaves no trace in the ledger.
         """
         try:
-            delivery = self._dispatcher.accept(open_call(payload, self.auth), payload)
+            header = open_call(payload, self.auth)
+            self._check_label(header.label)
+            delivery = self._dispatcher.accept(header, payload)
         except OmegaRuntimeError as exc:
             return _refused(exc)
         self._dispatcher.dispatch(delivery)
         return delivery.future
+
+    def _check_label(self, label: str) -> None:
+        """Refuse a call for others; one that nobody has begun here another worker can still take."""
+        if not self.tied and not self._crew.has(label_set(label)):
+            there = "; ".join(sorted(",".join(sorted(slot.labels)) for slot in self.slots))
+            raise NoSuchLabel(
+                f"the engine {self._engine!r} brought a call for the label {label!r} to a worker that has {there}; "
+                "it must bring calls to workers of their labels only"
+            )
 
     def submit_own(self, payload: Sequence[Buffer], header: CallHeader, request: Group) -> Future[bytes]:
         """Take a call that this process has just made and signed; its request is recorded on the way.

@@ -12,7 +12,7 @@ import pytest
 
 from omruntime import Auth, Omega, OmegaRuntime, virtualobj
 from omruntime.abc import Backend, Call, Capability, WorkerInfo, pack_call, unpack_answer
-from omruntime.errors import BackendUnavailable, SignatureError, StoreUnavailable
+from omruntime.errors import BackendUnavailable, NoSuchLabel, SignatureError, StoreUnavailable
 from omruntime.testing import capture_calls
 from omruntime.worker import Host
 from tests.worker.conftest import deploy
@@ -151,6 +151,16 @@ def test_a_task_goes_on_where_the_engine_does_not(host: Host, engine: Engine, om
 
 def test_what_is_no_call_is_answered_with_a_refusal(host: Host) -> None:
     assert isinstance(delivered(host, b"nonsense").exception(60), SignatureError)
+
+
+def test_a_call_for_others_is_refused(host: Host, om: Omega) -> None:
+    with capture_calls(om.runtime, deliver=False) as calls:
+        om.runtime.require("gpu").script("echo").run(1)
+    with pytest.raises(
+        NoSuchLabel, match="'engine' has brought a call for the label 'gpu' to a worker that has default"
+    ):
+        delivered(host, pack_call(calls[0])).result(60)
+    assert om.session.ledger.state(calls[0].id).claim is None
 
 
 def test_a_closed_host_leaves_a_call_to_others(host: Host, om: Omega) -> None:
