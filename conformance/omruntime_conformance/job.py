@@ -1,8 +1,9 @@
 """One process of the command: a session of pytest that runs the rules it is told, one after the other.
 
-Messages are JSON objects over one connection. The command sends ``{"rule": id, "failed": [...], "broken": {...}}``
-and, at the end, ``{}``; the job answers with ``{"opening": workers}`` when it starts a cluster, ``{"opening": ""}``
-when that is there, and ``{"outcome": {...}, "declared": [...], "broken": {...}}`` for each rule.
+Messages are JSON objects over one connection. The job begins with ``{"ready": true}``. The command sends
+``{"rule": id, "failed": [...], "broken": {...}}`` for each rule and, at the end, ``{}``; the job answers with
+``{"opening": workers}`` when it starts a cluster, ``{"opening": ""}`` when that is there, and with
+``{"outcome": {...}, "declared": [...], "broken": {...}}`` when the rule is over.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class _Loop:
         functions = [item for item in session.items if isinstance(item, pytest.Function)]
         items = {rule.id: item for item in functions if (rule := rule_of(item)) is not None}
         recorder = session.config.stash.setdefault(RECORDER, Recorder())
+        self._send(ready=True)
         while request := json.loads(self._connection.recv_bytes()):
             item = items[request["rule"]]
             face = recorder.face(item.cls)

@@ -27,6 +27,12 @@ GRACE = 45.0
 _LOOK = 0.2
 _TAIL = 4_000
 _STACKS_SECONDS = 2.0
+_START_LIMIT = 120.0
+"""Seconds until a process, which has to import the suite and the harness, can run rules."""
+
+
+class _Late(Exception):
+    """A process has not answered in time."""
 
 
 @dataclass(slots=True)
@@ -57,18 +63,25 @@ class JobProcess:
 
     def run(self, rule: str, limit: float, failed: set[str], broken: Mapping[str, str]) -> Answer:
         """Run a rule, in a new process where the one before has died."""
-        connection = self._connection or self._start()
-        request = {"rule": rule, "failed": sorted(failed), "broken": dict(broken)}
         begun = time.monotonic()
         try:
+            connection = self._connection or self._started()
+            begun = time.monotonic()
+            request = {"rule": rule, "failed": sorted(failed), "broken": dict(broken)}
             connection.send_bytes(json.dumps(request).encode())
-            answer = self._answer(connection, begun + limit + GRACE)
+            answer = self._wait_for("outcome", connection, limit + GRACE)
+        except _Late:
+            return self._hung(rule, time.monotonic() - begun)
         except (EOFError, OSError):
             return self._died(rule, time.monotonic() - begun)
-        if answer is None:
-            return self._hung(rule, time.monotonic() - begun)
         outcome = msgspec.convert(answer["outcome"], Outcome)
         return Answer(outcome, answer["declared"], answer["broken"])
+
+    def _started(self) -> Connection:
+        """Start the process, and wait until it can run rules; raises what `_wait_for` does."""
+        connection = self._start()
+        self._wait_for("ready", connection, _START_LIMIT)
+        return connection
 
     def _start(self) -> Connection:
         self._place.mkdir(parents=True, exist_ok=True)
@@ -94,21 +107,23 @@ class JobProcess:
         self._opening = ""
         return self._connection
 
-    def _answer(self, connection: Connection, deadline: float) -> dict[str, Any] | None:
-        """Return the answer to a rule; None when there is none in time.
+    def _wait_for(self, word: str, connection: Connection, seconds: float) -> dict[str, Any]:
+        """Return the next message with this word in it.
 
         Raises:
             EOFError: the process has died.
+            _Late: there is none in time.
         """
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if connection.poll(_LOOK):
                 message: dict[str, Any] = json.loads(connection.recv_bytes())
-                if "outcome" in message:
+                if word in message:
                     return message
                 self._opening = message["opening"]
             elif self._process is not None and self._process.poll() is not None:
                 raise EOFError
-        return None
+        raise _Late
 
     def _died(self, rule: str, seconds: float) -> Answer:
         code = self._end()

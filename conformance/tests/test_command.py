@@ -14,7 +14,7 @@ from omruntime_conformance.cli import main
 from omruntime_conformance.report import Outcome, Report, Status, read_report
 
 HARNESSES = """
-import ctypes, os, threading
+import ctypes, os, signal, threading
 from contextlib import contextmanager
 from omruntime import Auth, OmegaRuntimeLocal
 from omruntime.errors import BackendUnavailable
@@ -32,7 +32,8 @@ class Hanging(LocalHarness):
 class HangingInC(Hanging):
     @contextmanager
     def cluster(self, workers, env):
-        ctypes.PyDLL(None).sleep(1000)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+        ctypes.PyDLL(None).sleep(1000)  # with the interpreter's lock
         yield "local://"
 
 class Dying(LocalHarness):
