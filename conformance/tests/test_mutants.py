@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from omruntime_conformance import load_rules
 from omruntime_conformance.cli import main
 from omruntime_conformance.mutants import registry
+from omruntime_conformance.mutants.keeping import keep, kept
 from omruntime_conformance.mutants.page import mutants_page
 from omruntime_conformance.mutants.registry import AREAS, Mutant, Patch, load_mutants, missing_targets, mutant
 from omruntime_conformance.mutants.trial import Finding, Scope, rules_without
@@ -92,13 +94,33 @@ def test_what_cannot_be_carried_out(words: list[str], told: str, capsys: pytest.
 
 @pytest.mark.timeout(110)
 def test_the_command_tells_who_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = tmp_path / "mutants.md"
-    assert main(["mutants", "--rules", "PLG-001", "-o", str(page)]) == 0
+    page, file = tmp_path / "mutants.md", tmp_path / "findings.jsonl"
+    words = ["mutants", "--rules", "PLG-001", "--keep", str(file), "-o", str(page)]
+    assert main(words) == 0
     first, last = capsys.readouterr().out.splitlines()
     assert first.startswith("1/1  PLG-001-all_engines_are_imported  noticed in ")
     assert "also noticed by PLG-002" in first
     assert last == "1 mutants of 1 rules: 1 noticed by their own rule, 0 not; rules without a mutant: 0"
-    assert "| [PLG-001](contract.md#plg-001) | `all_engines_are_imported` |" in page.read_text()
+    written = page.read_text()
+    assert "| [PLG-001](contract.md#plg-001) | `all_engines_are_imported` |" in written
+    page.unlink()
+    assert main(words) == 0
+    assert capsys.readouterr().out.splitlines() == [last], "what is kept is not tried again"
+    assert page.read_text() == written
+
+
+def test_only_what_was_said_then_is_taken_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "findings.jsonl"
+    made = Mutant("RES-001", "broken", "It is broken.", changes_nothing)
+    assert kept(path, [made], Scope.OWN) == []
+    finding = Finding(made, {"RES-001": Outcome("RES-001", Status.FAILED, "it failed")})
+    keep(finding, Scope.OWN, path)
+    assert kept(path, [made], Scope.OWN) == [finding]
+    assert kept(path, [made], Scope.FULL) == []
+    assert kept(path, [replace(made, sentence="It is broken otherwise.")], Scope.OWN) == []
+    path.write_text("nonsense\n")
+    with pytest.raises(ValueError, match="holds no findings of mutants"):
+        kept(path, [made], Scope.OWN)
 
 
 @pytest.mark.timeout(110)
@@ -109,7 +131,7 @@ def test_a_mutant_that_nobody_notices_fails_the_command(
         del own_mutants[name]
     monkeypatch.setattr(registry, "PRELOAD", Path(__file__).parent)
     mutant("PLG-001")(changes_nothing)
-    assert main(["mutants", "--rules", "PLG", "--own"]) == 1
+    assert main(["mutants", "--rules", "PLG-001,PLG-002", "--own"]) == 1
     out = capsys.readouterr().out
     assert "PLG-001-changes_nothing  NOT NOTICED by PLG-001, which ended as passed" in out
     assert "PLG-001-changes_nothing: It is like any other. PLG-001 must fail on it" in out

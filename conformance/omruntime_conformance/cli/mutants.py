@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 
 from omruntime_conformance.cli.files import written
+from omruntime_conformance.mutants.keeping import keep, kept
 from omruntime_conformance.mutants.page import mutants_page
 from omruntime_conformance.mutants.registry import Mutant, load_mutants, missing_targets
 from omruntime_conformance.mutants.trial import Finding, Scope, rules_without, try_mutants
+from omruntime_conformance.registry import Rule
 from omruntime_conformance.run import chosen_rules
 
 __all__ = ["mutants"]
@@ -22,13 +24,20 @@ __all__ = ["mutants"]
 @click.option("--full", is_flag=True, help="Run each against every rule, which takes hours.")
 @click.option("--jobs", metavar="N", default=1, type=click.IntRange(1), help="Try so many at the same time.")
 @click.option(
+    "--keep",
+    "kept_in",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Keep what is found here as it comes, and do not try again what it has.",
+)
+@click.option(
     "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write what was found here, in Markdown."
 )
-def mutants(words: str, own: bool, full: bool, jobs: int, output: Path | None) -> None:
+def mutants(words: str, own: bool, full: bool, jobs: int, kept_in: Path | None, output: Path | None) -> None:
     """Test the suite itself: run runtimes that are wrong on purpose, and see that the rules notice.
 
     Each mutant breaks one promise of the embedded engine. By default it is run against the rule of that promise,
-    which has to fail, and against the other rules of its area, to tell which notice as well.
+    which has to fail, and against its neighbours in the same area, to tell which notice as well.
 
     Exit code 0: every rule has a mutant and has noticed it; 1: one has none, or has not; 2: the command cannot be
     carried out.
@@ -38,24 +47,39 @@ def mutants(words: str, own: bool, full: bool, jobs: int, output: Path | None) -
     scope = Scope.OWN if own else Scope.FULL if full else Scope.AREA
     try:
         rules = chosen_rules(words.split(","))
+        chosen = _chosen_mutants(rules)
+        before = kept(kept_in, chosen, scope) if kept_in is not None else []
     except ValueError as exc:
         raise click.UsageError(str(exc)) from exc
-    ids = {rule.id for rule in rules}
-    loaded = load_mutants(*sorted({rule.area for rule in rules}))
-    chosen = [each for each in loaded.values() if each.rule in ids]
-    _check(chosen)
-    findings = try_mutants(chosen, scope, jobs, _Teller(len(chosen)))
+    tried = {finding.mutant for finding in before}
+    pending = [each for each in chosen if each not in tried]
+    teller = _Teller(len(pending))
+
+    def tell(finding: Finding) -> None:
+        if kept_in is not None:
+            keep(finding, scope, kept_in)
+        teller(finding)
+
+    findings = [*before, *try_mutants(pending, scope, jobs, tell)]
     if output is not None:
         written(mutants_page(findings, scope, datetime.now(UTC).date()), output, check=False)
     if not _tell_end(findings, rules_without(chosen, rules)):
         raise click.exceptions.Exit(1)
 
 
-def _check(chosen: list[Mutant]) -> None:
-    """Refuse mutants that would change nothing, or break for another reason than they say."""
+def _chosen_mutants(rules: list[Rule]) -> list[Mutant]:
+    """Return the mutants of rules; refuse those that would change nothing, or break for another reason than they say.
+
+    Raises:
+        ValueError: one wraps what is not there.
+    """
+    ids = {rule.id for rule in rules}
+    loaded = load_mutants(*sorted({rule.area for rule in rules}))
+    chosen = [each for each in loaded.values() if each.rule in ids]
     missing = [f"{each} wraps {target}" for each in chosen for target in missing_targets(each)]
     if missing:
-        raise click.UsageError(f"{'; '.join(missing)}: there is no such thing in omruntime, so correct the mutant")
+        raise ValueError(f"{'; '.join(missing)}: there is no such thing in omruntime, so correct the mutant")
+    return chosen
 
 
 class _Teller:

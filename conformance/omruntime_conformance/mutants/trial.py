@@ -24,7 +24,8 @@ class Scope(enum.Enum):
     """Which rules a mutant is run against; the value is how that is said."""
 
     OWN = "its own rule"
-    AREA = "its own rule and those of the same area"
+    AREA = "its own rule and its neighbours"
+    """Those rules of the area that are written beside it; what needs a cluster of its own takes too long for each."""
     FULL = "every rule"
 
 
@@ -78,8 +79,11 @@ def try_mutants(
         tell: called with each finding as it comes.
     """
     found: dict[str, Finding] = {}
-    with tempfile.TemporaryDirectory(prefix="omruntime-mutants-") as place, ThreadPoolExecutor(jobs) as pool:
-        trials = [pool.submit(_tried, each, scope, Path(place) / str(each)) for each in mutants]
+    with tempfile.TemporaryDirectory(prefix="omruntime-mutants-") as name, ThreadPoolExecutor(jobs) as pool:
+        place = Path(name)
+        # Each mutant is a new set of processes: what they compile they share, and nothing is written elsewhere.
+        env = {"PYTHONPYCACHEPREFIX": str(place / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
+        trials = [pool.submit(_tried, each, scope, place / str(each), env) for each in mutants]
         try:
             for trial in as_completed(trials):
                 finding = trial.result()
@@ -91,10 +95,10 @@ def try_mutants(
     return [found[str(each)] for each in mutants]
 
 
-def _tried(mutant: Mutant, scope: Scope, place: Path) -> Finding:
+def _tried(mutant: Mutant, scope: Scope, place: Path, env: Mapping[str, str]) -> Finding:
     outcomes: dict[str, Outcome] = {}
     broken: dict[str, str] = {}
-    process = JobProcess(_TARGET, place, mutant_env(mutant))
+    process = JobProcess(_TARGET, place, {**env, **mutant_env(mutant)})
     try:
         for rule in _rules_for(mutant, scope):
             # Nothing is blocked by a foundation that failed: the mutant was made to be seen by this rule.
@@ -109,6 +113,12 @@ def _tried(mutant: Mutant, scope: Scope, place: Path) -> Finding:
 def _rules_for(mutant: Mutant, scope: Scope) -> list[Rule]:
     """Return the rules of a scope, the mutant's own first: what it has broken by then is its own doing."""
     own = REGISTRY.rules[mutant.rule]
-    wanted = {Scope.OWN: [], Scope.AREA: [each for each in REGISTRY.in_order() if each.area == own.area]}
-    rest = wanted.get(scope, REGISTRY.in_order())
-    return [own, *(each for each in rest if each is not own)]
+    others = [each for each in REGISTRY.in_order() if each is not own]
+    if scope is Scope.OWN:
+        return [own]
+    return [own, *(each for each in others if scope is Scope.FULL or _are_neighbours(own, each))]
+
+
+def _are_neighbours(own: Rule, other: Rule) -> bool:
+    beside = (own.area, own.body.__module__) == (other.area, other.body.__module__)
+    return beside and not other.own_cluster
