@@ -14,11 +14,11 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from omruntime.abc import Backend, Buffer, Call, Capability, Group, WorkerInfo, pack_answer, unpack_call
+from omruntime.abc import Backend, Buffer, Call, Capability, Group, WorkerInfo
 from omruntime.auth import Auth
-from omruntime.errors import BackendUnavailable, NoSuchLabel, OmegaRuntimeError, RuntimeClosed, StoreUnavailable
+from omruntime.errors import BackendUnavailable, OmegaRuntimeError, RuntimeClosed, StoreUnavailable
 from omruntime.ledger import lease_period, new_id
 from omruntime.wire import CallHeader, open_call, peek_call
 from omruntime.worker.attempts import ABANDONED, Attempts
@@ -29,8 +29,8 @@ from omruntime.worker.delivery import label_set
 from omruntime.worker.dispatch import Dispatcher
 from omruntime.worker.keeper import Keeper
 from omruntime.worker.output import OutputPump
+from omruntime.worker.outside import Outside, deliver, refused
 from omruntime.worker.process import Exit, RunnerProcess
-from omruntime.worker.roster import Roster
 from omruntime.worker.scratch import make_scratch, remove_scratch
 from omruntime.worker.sites import Sites
 from omruntime.worker.slot import Slot
@@ -40,7 +40,6 @@ from omruntime.worker.waits import Waits, spares_limit
 __all__ = ["Host"]
 
 _log = logging.getLogger("omruntime.worker")
-Answer = TypeVar("Answer")
 
 
 class Host:
@@ -79,9 +78,7 @@ class Host:
         self.auth = auth
         self.tied = tied
         self._engine, self._env, self._capabilities = engine, dict(env or {}), capabilities
-        self._backend, self._address = backend, address or (backend.address if backend is not None else "")
-        self._forward = backend.forward if backend is not None and not tied else None
-        self._incarnation: Callable[[], str] = backend.incarnation if backend is not None else str
+        self._outside = Outside(backend, address, tied, self.workers)
         self._period = lease_period()
         spares = spares_limit()
         self._owner = os.getpid()
@@ -93,14 +90,13 @@ class Host:
         self._dispatcher = Dispatcher(self.id, self.sites, self._keeper, implied)
         self._attempts = self._dispatcher.attempts = Attempts(self._dispatcher, auth)
         self.freed = self._dispatcher.freed
-        self._canvases = Canvases(auth, self._send, tied=tied, incarnation=self._incarnation)
+        self._canvases = Canvases(auth, self._send, tied=tied, incarnation=self._outside.incarnation)
         self._dispatcher.follow = self._canvases.follow
         self._crew = self._dispatcher.crew = Crew(self._make_slot, self._dispatcher)
         self._waits = Waits(self._dispatcher, self._crew, self._canvases, spares)
         self._slot_numbers = itertools.count(1)
         self._caretakers: dict[int, Caretaker] = {}
         self._stewarding = Keeper(f"{self.id}-steward", max(self._period, 1.0), self._look_after)
-        self._roster = Roster(self.workers, backend.announce if backend is not None else None)
         self._keeper.start()
         self._stewarding.start()
         try:
@@ -150,7 +146,7 @@ class Host:
             RuntimeClosed: the host is closed.
         """
         self._crew.scale(workers)
-        self._roster.tell()
+        self._outside.tell()
 
     # -- work ----------------------------------------------------------------------------------------------------
 
@@ -168,16 +164,7 @@ class Host:
 
     def deliver(self, packed: bytes, answer: Callable[[bytes], None]) -> None:
         """Take a call as one byte string, and give its answer as one; see `WorkerHost.deliver`."""
-
-        def pass_on(done: Future[bytes]) -> None:
-            if not isinstance(done.exception(), RuntimeClosed):
-                answer(pack_answer(done))
-
-        try:
-            future = self.submit(unpack_call(packed).payload)
-        except OmegaRuntimeError as exc:
-            future = _refused(exc)
-        future.add_done_callback(pass_on)
+        deliver(lambda call: self.submit(call.payload), packed, answer)
 
     def submit(self, payload: Sequence[Buffer]) -> Future[bytes]:
         """Take a call; the future brings its packed outcome, or empty bytes when the ledger alone can tell.
@@ -186,21 +173,12 @@ class Host:
         """
         try:
             header = open_call(payload, self.auth)
-            self._check_label(header.label)
+            self._outside.check_label(header.label, self._crew)
             delivery = self._dispatcher.accept(header, payload)
         except OmegaRuntimeError as exc:
-            return _refused(exc)
+            return refused(exc)
         self._dispatcher.dispatch(delivery)
         return delivery.future
-
-    def _check_label(self, label: str) -> None:
-        """Refuse a call for others; one that nobody has begun here another worker can still take."""
-        if not self.tied and not self._crew.has(label_set(label)):
-            there = "; ".join(sorted(",".join(sorted(slot.labels)) for slot in self.slots))
-            raise NoSuchLabel(
-                f"the engine {self._engine!r} brought a call for the label {label!r} to a worker that has {there}; "
-                "it must bring calls to workers of their labels only"
-            )
 
     def submit_own(self, payload: Sequence[Buffer], header: CallHeader, request: Group) -> Future[bytes]:
         """Take a call that this process has just made and signed; its request is recorded on the way.
@@ -236,8 +214,8 @@ class Host:
         Raises:
             RuntimeClosed: this host takes no more calls.
         """
-        if self._forward is not None:
-            self._forward(call)
+        if self._outside.forward is not None:
+            self._outside.forward(call)
             return
         taken = self.submit(call.payload)
         if taken.done() and isinstance(refusal := taken.exception(), RuntimeClosed):
@@ -256,7 +234,7 @@ class Host:
         config = {
             "user": self.auth.user,
             "key": self.auth.secret(),
-            "address": self._address,
+            "address": self._outside.address,
             "runtime": self.id if self.tied else "",
             "capabilities": sorted(each.name for each in self._capabilities),
             "scratch": str(self._scratch),
@@ -274,7 +252,7 @@ class Host:
             with slot.lock:
                 slot.accepting = True
             self._dispatcher.release(slot)
-            self._roster.tell()
+            self._outside.tell()
         elif message.kind == "kept":
             self._attempts.keep(slot, message.data)
         elif message.kind == "submit":
@@ -282,8 +260,8 @@ class Host:
         elif message.kind == "ask":
             self._answer(slot, message.data)
         elif message.kind == "cancel":
-            if not self.cancel(message.data["task"]) and self._forward is not None:
-                self._elsewhere(lambda backend: backend.cancel(message.data["task"]))
+            if not self.cancel(message.data["task"]):
+                self._outside.cancel(message.data["task"])
         elif message.kind == "wait":
             self._waits.begin(slot, message.data["task"])
         elif message.kind == "resume":
@@ -304,17 +282,8 @@ class Host:
             # The task goes on, and a steward sends what was requested when the engine is back.
             _log.exception("task %s could not be sent on", data["id"])
 
-    def _elsewhere(self, ask: Callable[[Backend], Answer]) -> Answer | None:
-        """Ask the engine about its other hosts; None where it does not answer."""
-        try:
-            return ask(self._backend) if self._backend is not None else None
-        except OmegaRuntimeError:
-            _log.exception("the engine at %s does not answer", self._address)
-            return None
-
     def _answer(self, slot: Slot, data: dict[str, Any]) -> None:
-        everybody = self._elsewhere(lambda backend: backend.workers())
-        workers = self.workers() if everybody is None else everybody
+        workers = self._outside.everybody()
         rows = [[each.name, list(each.labels), each.host, each.pid, each.slots] for each in workers]
         if slot.process is not None:
             slot.process.send("reply", {"workers": rows} if data["question"] == "workers" else {})
@@ -352,7 +321,7 @@ class Host:
             self._attempts.watch(slot, now, self._period)
         self._attempts.look_for_foreign_ends(self.slots)
         self._dispatcher.clear_spent()
-        self._roster.tell()
+        self._outside.tell()
 
     def _look_after(self, now: float) -> None:
         """Be a steward of the stores that this host works on."""
@@ -363,9 +332,9 @@ class Host:
                     site.ledger,
                     self.auth,
                     own=self.id if self.tied else "",
-                    engine=self._address,
-                    resend=self._forward,
-                    incarnation=self._incarnation,
+                    engine=self._outside.address,
+                    resend=self._outside.forward,
+                    incarnation=self._outside.incarnation,
                     follow=self._canvases.follow_for_steward(site),
                 )
             try:
@@ -408,9 +377,3 @@ class Host:
         self._canvases.close()
         self.sites.close()
         remove_scratch(self._scratch)
-
-
-def _refused(error: OmegaRuntimeError) -> Future[bytes]:
-    refused: Future[bytes] = Future()
-    refused.set_exception(error)
-    return refused

@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from omruntime.abc import Call, Space, Store
-from omruntime.ledger import FINAL, RETRY, Claim, End, Granted, LeaseWatch, Ledger, Request, Steward, lost_budget
+from omruntime.ledger import (
+    FINAL,
+    RETRY,
+    Claim,
+    End,
+    Granted,
+    LeaseWatch,
+    Ledger,
+    Request,
+    Steward,
+    lost_budget,
+    new_nonce,
+)
 from omruntime.ledger.facts import decode, end_key
 from tests.ledger.stepped import Actor, DictStore
 
@@ -71,12 +83,14 @@ class LedgerMachine(RuleBasedStateMachine):
             request = Request("n", "default", [], 0.0, ENGINE, "", "0", retries)
         Ledger(self.store).submit([(TASK, request)])
         self.pending = 1
+        self.kept: list[str] = []
+        """Hosts that begin the next attempt themselves: the engine knows nothing of it, and cannot forget it."""
 
     # -- parties -------------------------------------------------------------------------------------------------
 
     def run_delivery(self, party: Party, store: Store, outcome: str) -> None:
         ledger = Ledger(store)
-        claim = Claim(host=party.host, nonce=party.host, worker="w", started=0.0)
+        claim = Claim(host=party.host, nonce=new_nonce(), worker="w", started=0.0)
         answer = ledger.claim(TASK, claim)
         if not isinstance(answer, Granted):
             return
@@ -87,7 +101,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if ledger.end(TASK, answer.attempt, end(state)):
             self.won(state)
             if state == RETRY:
-                self.pending += 1
+                self.kept.append(party.host)
 
     def won(self, state: str) -> None:
         if state in FINAL:
@@ -126,6 +140,18 @@ class LedgerMachine(RuleBasedStateMachine):
         party.actor = Actor(lambda store: self.run_delivery(party, store, outcome), self.store)
         self.parties.append(party)
 
+    @precondition(lambda self: self.kept)
+    @rule(outcome=st.sampled_from(["SUCCESS", "FAILURE"]), dies=st.booleans())
+    def go_on(self, outcome: str, dies: bool) -> None:
+        """A host begins the next attempt of a task that it has tried, or is killed before it can."""
+        host = self.kept.pop(0)
+        if dies:
+            self.dead.add(host)
+            return
+        party = Party(host)
+        party.actor = Actor(lambda store: self.run_delivery(party, store, outcome), self.store)
+        self.parties.append(party)
+
     @rule()
     def steward(self) -> None:
         self.parties.append(Party().acting(Actor(self.run_steward, self.store)))
@@ -154,8 +180,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.dead.add(party.host)
         if killed:
             party.actor.abandon()
-            # What it had not claimed the engine gives to somebody else.
+            # What it had not claimed the engine gives to somebody else; what it kept is gone.
             self.pending += 0 if party.attempts else 1
+            self.kept = [host for host in self.kept if host != party.host]
 
     @precondition(lambda self: self.forgets)
     @rule()
@@ -197,6 +224,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.pending -= 1
             self.hosts += 1
             self.run_delivery(Party(f"h{self.hosts}"), self.store, "SUCCESS")
+        while self.kept:
+            self.run_delivery(Party(self.kept.pop()), self.store, "SUCCESS")
         if not self.ended():
             self.run_steward(self.store)
 

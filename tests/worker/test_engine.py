@@ -157,7 +157,7 @@ def test_a_call_for_others_is_refused(host: Host, om: Omega) -> None:
     with capture_calls(om.runtime, deliver=False) as calls:
         om.runtime.require("gpu").script("echo").run(1)
     with pytest.raises(
-        NoSuchLabel, match="'engine' has brought a call for the label 'gpu' to a worker that has default"
+        NoSuchLabel, match="engine://here brought a call for the label 'gpu' to a worker that has default"
     ):
         delivered(host, pack_call(calls[0])).result(60)
     assert om.session.ledger.state(calls[0].id).claim is None
