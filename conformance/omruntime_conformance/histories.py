@@ -38,28 +38,38 @@ class Event:
         return f"{self.what}({self.task})"
 
 
-_WHAT = ("get", "look", "begin", "begin", "cancel", "cancel", "kill", "kill", "kill", "open", "submit")
-"""With more tasks than workers nobody can tell which of them to kill, so new ones are the exception."""
-
-
 def histories() -> st.SearchStrategy[list[Event]]:
-    """Return lists of events, each of a few tasks.
+    """Return what happens to one, two or three tasks, mixed.
 
-    They are drawn evenly: left to itself Hypothesis likes short ones and such as differ little from one another, and
-    few of these have a task that is killed and cancelled, or killed until it is lost.
+    It is drawn evenly: left to itself Hypothesis likes short histories, and such as differ little from one another,
+    and hardly any of them has a task that is killed and cancelled, or killed until it is lost.
     """
     return st.integers(0, 2**32 - 1).map(lambda seed: _history(random.Random(seed)))
 
 
 def _history(draw: random.Random) -> list[Event]:
-    chosen = ["submit", *draw.choices(_WHAT, k=draw.randint(2, 12))]
-    return [_event(draw, what) for what in chosen]
+    lives = [["submit", *_life(draw)] for _ in range(draw.randint(1, 3))]
+    events: list[Event] = []
+    numbers: dict[int, int] = {}
+    while left := [number for number, life in enumerate(lives) if life]:
+        chosen = draw.choice(left)
+        task = numbers.setdefault(chosen, len(numbers))
+        events.append(_event(draw, lives[chosen].pop(0), task))
+    return events
 
 
-def _event(draw: random.Random, what: str) -> Event:
+def _life(draw: random.Random) -> list[str]:
+    """Return what happens to one task: it is killed so often, comes to its end, and is looked at."""
+    kills = draw.choice((0, 0, 1, 1, 2, 3))
+    life = [what for _ in range(kills) for what in ("kill", draw.choice(("begin", "look", "get")))]
+    life.append(draw.choice(("cancel", "cancel", "open", "look")))
+    return life + draw.choices(("get", "look", "cancel"), k=draw.randint(0, 2))
+
+
+def _event(draw: random.Random, what: str, task: int) -> Event:
     if what != "submit":
-        return Event(what, draw.randrange(6))
-    return Event(what, fails=draw.random() < 0.5, retries=draw.choice((None, None, 0, 1, 2)))
+        return Event(what, task)
+    return Event(what, task, fails=draw.random() < 0.5, retries=draw.choice((None, None, 0, 1, 2)))
 
 
 @dataclass
@@ -133,8 +143,10 @@ class _World:
             task.seen = status
 
     def get(self, task: _Task) -> None:
-        """Ask for the value; in vain while the task waits."""
+        """Ask for the value, in vain while the task waits; not where others may keep every worker from it."""
         ctx, handle = self.ctx, task.handle
+        if task.is_open and not self._has_room(0):
+            return
         if task.waits:
             with pytest.raises(ResultTimeout):
                 handle.get(timeout=0)
@@ -158,12 +170,16 @@ class _World:
         task.cancelled = task.cancelled or cancelled
         self.look(task)
 
+    def _has_room(self, mine: int) -> bool:
+        """Tell whether some worker is free of tasks that wait at their gates, apart from ``mine`` of them."""
+        return sum(each.waits for each in self.tasks) - mine < self.slots
+
     def begin(self, task: _Task) -> Entry | None:
         """Wait for a worker to begin a task, again where it was killed; None where it is not sure to get one.
 
         It is where no more tasks wait at their gates than there are workers.
         """
-        if not task.waits or sum(each.waits for each in self.tasks) > self.slots:
+        if not task.waits or not self._has_room(1):
             return None
         return self.ctx.begun(task.handle, task.name, task.kills + 1)[-1]
 
@@ -202,5 +218,5 @@ def live_through(ctx: Context, history: list[Event], prefix: str) -> None:
             world.submit(event)
         else:
             act: Callable[[_Task], Any] = getattr(world, event.what)
-            act(world.tasks[event.task % len(world.tasks)])
+            act(world.tasks[event.task])
     world.end()

@@ -204,7 +204,8 @@ class Dispatcher:
         self._keeper.at(time.monotonic() + delay, lambda: self._dispatch_if_open(delivery))
 
     def _dispatch_if_open(self, delivery: Delivery) -> None:
-        if not delivery.future.done():
+        # Its future says less: whoever holds that may have resolved it, and the task is owed all the same.
+        if delivery in self._open_of(delivery.task):
             self.dispatch(delivery)
 
     def withdraw_idle(self, slot: Slot) -> bool:

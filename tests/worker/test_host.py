@@ -199,6 +199,26 @@ def test_a_lost_runner_is_retried_twice_unless_the_call_says_otherwise(om: Omega
     assert om.session.ledger.state(handle.id).attempt == 3
 
 
+def test_a_lost_runner_is_replaced_though_who_waited_has_closed_its_omega(
+    om: Omega, gate: Gate, store_url: str
+) -> None:
+    other = Omega(store_url, om.runtime)
+    handle = run(other, "held", 1, **gate.arguments)
+    future = handle.future()
+    pid = gate.wait_for_start()
+    other.close()
+    with pytest.raises(RuntimeClosed):
+        future.result(60)
+    os.kill(pid, signal.SIGKILL)
+    found = om.runtime.result(handle.id)
+    eventually(lambda: om.session.ledger.state(handle.id).attempt == 2, "the loss")
+    eventually(lambda: om.session.ledger.state(handle.id).claim is not None, "another attempt")
+    gate.wait_for_start()
+    gate.open()
+    assert value(found) == 1
+    om.close()
+
+
 # -- output ------------------------------------------------------------------------------------------------------
 
 

@@ -22,22 +22,24 @@ def one_step_of_a_reducing_parallel_is_handed_the_values(patch: Patch) -> None:
 
 
 @mutant("LAW-002")
-def far_dates_come_nearer(patch: Patch) -> None:
-    """A date and time that nanoseconds since 1970 cannot tell comes back as one of the last year that they can."""
+def keys_become_text(patch: Patch) -> None:
+    """A date, a time span or a UUID that is a key of a dictionary comes back as its text."""
 
     @patch("omruntime.worker.actions.scripts:_run_function")
     def run(wrapped: Any, _instance: Any, args: Any, _kwargs: Any) -> Any:
-        return _nearer(wrapped(*args))
+        return _with_text(wrapped(*args))
 
 
-def _nearer(value: Any) -> Any:
-    from datetime import datetime
+def _with_text(value: Any) -> Any:
+    from datetime import date, timedelta
+    from uuid import UUID
 
-    if isinstance(value, datetime):
-        return value.replace(year=2260) if value.year > 2261 else value
     if type(value) in (list, tuple):
-        return type(value)(map(_nearer, value))
-    return {key: _nearer(each) for key, each in value.items()} if type(value) is dict else value
+        return type(value)(map(_with_text, value))
+    if type(value) is not dict:
+        return value
+    odd = (date, timedelta, UUID)
+    return {str(key) if isinstance(key, odd) else key: _with_text(each) for key, each in value.items()}
 
 
 @mutant("LAW-003")

@@ -100,6 +100,6 @@ def histories_agree(ctx: Context) -> None:
     ctx.deploy(step)
     numbers = itertools.count()
 
-    @_for_all(ctx, histories(), share=0.5)
+    @_for_all(ctx, histories(), share=0.4)
     def holds(history: list[Event]) -> None:
         live_through(ctx, history, f"{next(numbers)}-")
