@@ -117,7 +117,7 @@ def test_what_could_not_be_sent_is_sent_by_a_steward(
         raise BackendUnavailable("the broker is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(host, "_forward", refuse)
+        patch.setattr(host._outside, "forward", refuse)
         gate.open()
         refused.wait(60)
         first = result.steps()[0]
