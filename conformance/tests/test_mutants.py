@@ -142,7 +142,7 @@ def test_the_page_links_rules_and_says_which_have_not_noticed() -> None:
     caught = Finding(
         Mutant("RES-002", "broken", "It is | broken.", changes_nothing),
         {
-            "RES-002": Outcome("RES-002", Status.FAILED),
+            "RES-002": Outcome("RES-002", Status.FAILED, seconds=119.0),
             "RES-001": Outcome("RES-001", Status.PASSED),
             "CAN-001": Outcome("CAN-001", Status.BLOCKED),
         },
@@ -153,7 +153,10 @@ def test_the_page_links_rules_and_says_which_have_not_noticed() -> None:
     )
     page = mutants_page([caught, missed], Scope.FULL, date(2026, 1, 2))
     assert "On 2026-01-02 each of 2 mutants of 2 rules was run against every rule. 1 were noticed" in page
-    assert page.splitlines()[-2:] == [
+    assert "`omruntime-conformance mutants --full -o docs/mutants.md`" in page
+    assert page.splitlines()[-4:] == [
         "| [RES-001](contract.md#res-001) **did not notice** | `broken` | It is broken too. | none |",
         "| [RES-002](contract.md#res-002) | `broken` | It is &#124; broken. | [CAN-001](contract.md#can-001) |",
+        "",
+        "These 4 runs of rules, one after the other, take 2 minutes.",
     ]

@@ -18,7 +18,6 @@ class MutantHarness(LocalHarness):
     """
 
     patience = 0.5
-    examples = 15
 
     def kill_node(self, worker: WorkerInfo) -> None:
         """Kill the worker: on this engine a node is a process."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -79,35 +80,50 @@ def try_mutants(
         tell: called with each finding as it comes.
     """
     found: dict[str, Finding] = {}
-    with tempfile.TemporaryDirectory(prefix="omruntime-mutants-") as name, ThreadPoolExecutor(jobs) as pool:
-        place = Path(name)
-        # Each mutant is a new set of processes: what they compile they share, and nothing is written elsewhere.
-        env = {"PYTHONPYCACHEPREFIX": str(place / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
-        trials = [pool.submit(_tried, each, scope, place / str(each), env) for each in mutants]
+    with tempfile.TemporaryDirectory(prefix="omruntime-mutants-") as place, ThreadPoolExecutor(jobs) as pool:
+        trials = _Trials(scope, Path(place))
+        pending = [pool.submit(trials.of, each) for each in mutants]
         try:
-            for trial in as_completed(trials):
-                finding = trial.result()
+            for done in as_completed(pending):
+                finding = done.result()
                 found[str(finding.mutant)] = finding
                 tell(finding)
         except BaseException:
+            trials.stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [found[str(each)] for each in mutants]
 
 
-def _tried(mutant: Mutant, scope: Scope, place: Path, env: Mapping[str, str]) -> Finding:
-    outcomes: dict[str, Outcome] = {}
-    broken: dict[str, str] = {}
-    process = JobProcess(_TARGET, place, {**env, **mutant_env(mutant)})
-    try:
-        for rule in _rules_for(mutant, scope):
-            # Nothing is blocked by a foundation that failed: the mutant was made to be seen by this rule.
-            answer = process.run(rule.id, rule.limit * MutantHarness.patience, set(), broken)
-            outcomes[rule.id] = answer.outcome
-            broken |= answer.broken
-    finally:
-        process.close()
-    return Finding(mutant, outcomes)
+class _Trials:
+    """Trials of one scope.
+
+    Attributes:
+        stopped: nobody wants to know any more.
+    """
+
+    def __init__(self, scope: Scope, place: Path) -> None:
+        self._scope, self._place = scope, place
+        # Each mutant is a new set of processes: what they compile they share, and nothing is written elsewhere.
+        self._env = {"PYTHONPYCACHEPREFIX": str(place / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
+        self.stopped = threading.Event()
+
+    def of(self, mutant: Mutant) -> Finding:
+        """Run a mutant against the rules of the scope."""
+        outcomes: dict[str, Outcome] = {}
+        broken: dict[str, str] = {}
+        process = JobProcess(_TARGET, self._place / str(mutant), {**self._env, **mutant_env(mutant)})
+        try:
+            for rule in _rules_for(mutant, self._scope):
+                if self.stopped.is_set():
+                    break
+                # Nothing is blocked by a foundation that failed: the mutant was made to be seen by this rule.
+                answer = process.run(rule.id, rule.limit * MutantHarness.patience, set(), broken)
+                outcomes[rule.id] = answer.outcome
+                broken |= answer.broken
+        finally:
+            process.close()
+        return Finding(mutant, outcomes)
 
 
 def _rules_for(mutant: Mutant, scope: Scope) -> list[Rule]:
