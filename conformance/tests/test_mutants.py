@@ -118,6 +118,8 @@ def test_only_what_was_said_then_is_taken_from_a_file(tmp_path: Path) -> None:
     assert kept(path, [made], Scope.OWN) == [finding]
     assert kept(path, [made], Scope.FULL) == []
     assert kept(path, [replace(made, sentence="It is broken otherwise.")], Scope.OWN) == []
+    keep(Finding(made, {"RES-001": Outcome("RES-001", Status.PASSED)}), Scope.OWN, path)
+    assert kept(path, [made], Scope.OWN) == [], "it was not noticed, so it has to be tried again"
     path.write_text("nonsense\n")
     with pytest.raises(ValueError, match="holds no findings of mutants"):
         kept(path, [made], Scope.OWN)

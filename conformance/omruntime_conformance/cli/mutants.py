@@ -28,7 +28,7 @@ __all__ = ["mutants"]
     "kept_in",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Keep what is found here as it comes, and do not try again what it has.",
+    help="Keep what is found here as it comes, and do not try again what was noticed.",
 )
 @click.option(
     "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write what was found here, in Markdown."

@@ -30,7 +30,9 @@ def keep(finding: Finding, scope: Scope, path: Path) -> None:
 
 
 def kept(path: Path, mutants: Iterable[Mutant], scope: Scope) -> list[Finding]:
-    """Return what a file has of these mutants and this scope; one that says something else by now counts as new.
+    """Return what a file has of these mutants and this scope.
+
+    One that says something else by now counts as new; so does one that its rule had not noticed, which may be mended.
 
     Raises:
         ValueError: it is no such file.
@@ -47,4 +49,4 @@ def kept(path: Path, mutants: Iterable[Mutant], scope: Scope) -> list[Finding]:
         for line in lines
         if line.scope is scope and (line.mutant, line.sentence) in by_name
     }
-    return list(found.values())
+    return [finding for finding in found.values() if finding.is_caught]
