@@ -67,7 +67,7 @@ def test_a_mutant_of_what_is_not_there_is_told(
     made = own_mutants["PLG-001-wraps_nothing"]
     nothing = "omruntime.no_such_module"
     assert missing_targets(made) == ["omruntime.client.omega:Omega.no_such_method", f"{nothing}:function", nothing]
-    assert main(["mutants", "--rules", "PLG-001", "--own"]) == 2
+    assert main(["mutants", "--rules", "PLG-001", "--scope", "own"]) == 2
     assert "PLG-001-wraps_nothing wraps omruntime.client.omega:Omega.no_such_method" in capsys.readouterr().err
 
 
@@ -83,7 +83,7 @@ def test_a_mutant_is_made_once_and_says_what_is_wrong(own_mutants: dict[str, Mut
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--own", "--full"], "two answers to one question"),
+        (["--scope", "half"], "is not one of"),
         (["--rules", "XYZ-001"], "no rule and no area XYZ-001"),
     ],
 )
@@ -133,7 +133,7 @@ def test_a_mutant_that_nobody_notices_fails_the_command(
         del own_mutants[name]
     monkeypatch.setattr(registry, "PRELOAD", Path(__file__).parent)
     mutant("PLG-001")(changes_nothing)
-    assert main(["mutants", "--rules", "PLG-001,PLG-002", "--own"]) == 1
+    assert main(["mutants", "--rules", "PLG-001,PLG-002", "--scope", "own"]) == 1
     out = capsys.readouterr().out
     assert "PLG-001-changes_nothing  NOT NOTICED by PLG-001, which ended as passed" in out
     assert "PLG-001-changes_nothing: It is like any other. PLG-001 must fail on it" in out
@@ -155,10 +155,25 @@ def test_the_page_links_rules_and_says_which_have_not_noticed() -> None:
     )
     page = mutants_page([caught, missed], Scope.FULL, date(2026, 1, 2))
     assert "On 2026-01-02 each of 2 mutants of 2 rules was run against every rule. 1 were noticed" in page
-    assert "`omruntime-conformance mutants --full -o docs/mutants.md`" in page
+    assert "`omruntime-conformance mutants --scope full -o docs/mutants.md`" in page
     assert page.splitlines()[-4:] == [
         "| [RES-001](contract.md#res-001) **did not notice** | `broken` | It is broken too. | none |",
         "| [RES-002](contract.md#res-002) | `broken` | It is &#124; broken. | [CAN-001](contract.md#can-001) |",
         "",
         "These 4 runs of rules, one after the other, take 2 minutes.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("scope", "taken"),
+    [
+        (Scope.OWN, set()),
+        (Scope.BESIDE, {"FLT-005"}),
+        (Scope.AREA, {"FLT-001", "FLT-003", "FLT-005"}),
+        (Scope.FULL, {"FLT-001", "FLT-003", "FLT-005", "RES-001"}),
+    ],
+)
+def test_how_far_a_mutant_is_looked_for(scope: Scope, taken: set[str]) -> None:
+    rules = load_rules()
+    others = ("FLT-001", "FLT-003", "FLT-005", "RES-001")
+    assert {id for id in others if scope.takes(rules["FLT-008"], rules[id])} == taken

@@ -20,8 +20,14 @@ __all__ = ["mutants"]
 
 @click.command()
 @click.option("--rules", "words", metavar="IDS", default="", help="Only mutants of these rules and areas.")
-@click.option("--own", is_flag=True, help="Run each against its own rule only.")
-@click.option("--full", is_flag=True, help="Run each against every rule, which takes hours.")
+@click.option(
+    "--scope",
+    "name",
+    type=click.Choice([scope.name.lower() for scope in Scope]),
+    default="beside",
+    show_default=True,
+    help="Against which rules: its own, those beside it in the same module too, all of its area, or every rule.",
+)
 @click.option("--jobs", metavar="N", default=1, type=click.IntRange(1), help="Try so many at the same time.")
 @click.option(
     "--keep",
@@ -33,18 +39,17 @@ __all__ = ["mutants"]
 @click.option(
     "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write what was found here, in Markdown."
 )
-def mutants(words: str, own: bool, full: bool, jobs: int, kept_in: Path | None, output: Path | None) -> None:
+def mutants(words: str, name: str, jobs: int, kept_in: Path | None, output: Path | None) -> None:
     """Test the suite itself: run runtimes that are wrong on purpose, and see that the rules notice.
 
-    Each mutant breaks one promise of the embedded engine. By default it is run against the rule of that promise,
-    which has to fail, and against its neighbours in the same area, to tell which notice as well.
+    Each mutant breaks one promise of the embedded engine. It is run against the rule of that promise, which has to
+    fail, and against others, to tell which notice as well. All of its area take an hour of processor time, every rule
+    takes many.
 
     Exit code 0: every rule has a mutant and has noticed it; 1: one has none, or has not; 2: the command cannot be
     carried out.
     """
-    if own and full:
-        raise click.UsageError("--own and --full are two answers to one question; give one of them, or none")
-    scope = Scope.OWN if own else Scope.FULL if full else Scope.AREA
+    scope = Scope[name.upper()]
     try:
         rules = chosen_rules(words.split(","))
         chosen = _chosen_mutants(rules)

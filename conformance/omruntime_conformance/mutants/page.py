@@ -16,7 +16,6 @@ A rule that passes says something only if it fails where its promise is broken. 
 that are wrong on purpose, made of the embedded engine by wrapping a function or two, each with one promise broken in
 a way that an author of an engine might break it. The rule has to notice.
 """
-_OPTIONS = {Scope.OWN: " --own", Scope.AREA: "", Scope.FULL: " --full"}
 _HEAD = """\
 | Rule | Mutant | What is wrong with it | Also noticed by |
 | --- | --- | --- | --- |
@@ -28,7 +27,7 @@ def mutants_page(findings: Sequence[Finding], scope: Scope, day: date) -> str:
     rules = {finding.mutant.rule for finding in findings}
     missed = [finding for finding in findings if not finding.is_caught]
     alone = sum(finding.is_caught and not finding.others for finding in findings)
-    command = f"omruntime-conformance mutants{_OPTIONS[scope]} -o docs/mutants.md"
+    command = f"omruntime-conformance mutants{_option(scope)} -o docs/mutants.md"
     summary = (
         f"On {day.isoformat()} each of {len(findings)} mutants of {len(rules)} rules was run against {scope.value}. "
         f"{len(findings) - len(missed)} were noticed by the rule that they were made for, {alone} of them by no "
@@ -38,6 +37,10 @@ def mutants_page(findings: Sequence[Finding], scope: Scope, day: date) -> str:
     runs, minutes = sum(len(each.outcomes) for each in findings), sum(each.seconds for each in findings) / 60
     closing = f"These {runs:,} runs of rules, one after the other, take {minutes:.0f} minutes.\n"
     return f"{_INTRODUCTION}\n{summary}\n{_HEAD}{''.join(rows)}\n{closing}"
+
+
+def _option(scope: Scope) -> str:
+    return "" if scope is Scope.BESIDE else f" --scope {scope.name.lower()}"
 
 
 def _row(finding: Finding) -> str:

@@ -25,9 +25,19 @@ class Scope(enum.Enum):
     """Which rules a mutant is run against; the value is how that is said."""
 
     OWN = "its own rule"
-    AREA = "its own rule and its neighbours"
-    """Those rules of the area that are written beside it; what needs a cluster of its own takes too long for each."""
+    BESIDE = "its own rule and those beside it"
+    """Rules of the area that are written in the same module and need no cluster of their own."""
+    AREA = "its own rule and all of the same area"
     FULL = "every rule"
+
+    def takes(self, own: Rule, other: Rule) -> bool:
+        """Tell whether a mutant that is made for one rule is run against another one."""
+        if self in (Scope.OWN, Scope.FULL):
+            return self is Scope.FULL
+        if self is Scope.AREA:
+            return own.area == other.area
+        beside = (own.area, own.body.__module__) == (other.area, other.body.__module__)
+        return beside and not other.own_cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +139,4 @@ class _Trials:
 def _rules_for(mutant: Mutant, scope: Scope) -> list[Rule]:
     """Return the rules of a scope, the mutant's own first: what it has broken by then is its own doing."""
     own = REGISTRY.rules[mutant.rule]
-    others = [each for each in REGISTRY.in_order() if each is not own]
-    if scope is Scope.OWN:
-        return [own]
-    return [own, *(each for each in others if scope is Scope.FULL or _are_neighbours(own, each))]
-
-
-def _are_neighbours(own: Rule, other: Rule) -> bool:
-    beside = (own.area, own.body.__module__) == (other.area, other.body.__module__)
-    return beside and not other.own_cluster
+    return [own, *(each for each in REGISTRY.in_order() if each is not own and scope.takes(own, each))]
