@@ -94,6 +94,7 @@ def test_a_kernel_that_died_before_its_turn_is_no_loss(om: Omega) -> None:
     eventually(lambda: children(runner_of(om)), "the kernel that is started ahead")
     (kernel,) = children(runner_of(om))
     os.kill(kernel, signal.SIGKILL)
+    eventually(lambda: not alive(kernel), "the end of the kernel")
     assert answer(om, "one") == 1
 
 
