@@ -240,7 +240,9 @@ def test_a_stale_page_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
     words = ["run", "local://", "--rules", "RES", "--json", str(tmp_path / "report.json")]
-    code = "import sys; from omruntime_conformance.cli import main; sys.exit(main(sys.argv[1:]))"
+    # A shell starts what runs in the background with the signal ignored, and with it all that this starts.
+    heard = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code = heard + "from omruntime_conformance.cli import main; sys.exit(main(sys.argv[1:]))"
     with subprocess.Popen([sys.executable, "-u", "-c", code, *words], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert "RES-001" in process.stdout.readline()
