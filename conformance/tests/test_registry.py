@@ -115,3 +115,4 @@ def test_every_rule_of_the_suite_reads_well() -> None:
         assert isinstance(rule, Rule)
         assert re.match(r"['A-Za-z0-9@]", rule.sentence)
         assert "_" not in rule.name[:1]
+        assert rule.text.endswith("."), f"{rule.id} does not say why it matters; that is what 'explain' is asked for"

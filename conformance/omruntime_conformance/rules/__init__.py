@@ -11,6 +11,7 @@ MODULES = (
     "canvas",
     "canvas_values",
     "canvas_failures",
+    "canvas_lost",
     "waiting",
     "labels",
     "data",

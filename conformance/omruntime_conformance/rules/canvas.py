@@ -33,7 +33,10 @@ def _names(ctx: Context, what: str) -> list[str]:
 
 @rule("CAN-001", independent=True)
 def one_after_the_other(ctx: Context) -> None:
-    """Sequence runs each step after the one before has finished."""
+    """Sequence runs each step after the one before has finished.
+
+    A step relies on what the one before has stored, beside the value that it returned.
+    """
     _deploy(ctx)
     log, gates = str(ctx.log), [ctx.gate(f"gate-{number}") for number in range(4)]
     with ctx.om.runtime.sequence() as crt:
@@ -61,7 +64,10 @@ def _states(result: CanvasResult) -> list[str]:
 
 @rule("CAN-002", rests_on=("CAN-001",), independent=True)
 def previous_value(ctx: Context) -> None:
-    """Sequence gives each step the previous value."""
+    """Sequence gives each step the previous value.
+
+    Without it a sequence would be a list of unrelated calls, as it is in the library whose words these are.
+    """
     _deploy(ctx)
     log = str(ctx.log)
     with ctx.om.runtime.sequence() as crt:
@@ -84,7 +90,10 @@ def previous_value(ctx: Context) -> None:
 
 @rule("CAN-003")
 def as_many_as_there_are_workers(ctx: Context) -> None:
-    """Parallel runs at the same time as many as there are workers."""
+    """Parallel runs at the same time as many as there are workers.
+
+    It is what the word says, and what the workers are paid for.
+    """
     _deploy(ctx)
     log, gate, slots = str(ctx.log), ctx.gate(), ctx.slots()
     with ctx.om.runtime.parallel() as crt:
@@ -106,7 +115,11 @@ def _results(envelopes: list[dict[str, Any]]) -> list[Any]:
 
 @rule("CAN-004")
 def order_as_written(ctx: Context) -> None:
-    """getall() and get() are in the order written, not the order finished."""
+    """getall() and get() are in the order written, not the order finished.
+
+    Results are matched with what they are of by their place. Look for a set, or for a list that is filled as answers
+    come.
+    """
     _deploy(ctx)
     log, gate = str(ctx.log), ctx.gate()
     with ctx.om.runtime.parallel() as crt:
@@ -134,7 +147,10 @@ def order_as_written(ctx: Context) -> None:
 
 @rule("CAN-005")
 def reduces_once(ctx: Context) -> None:
-    """Mapreduce runs the reduce step once, after all map steps, with their values in the order written."""
+    """Mapreduce runs the reduce step once, after all map steps, with their values in the order written.
+
+    The sum of what is there so far is no sum. Fan-in must neither begin early nor twice, whoever ends last.
+    """
     _deploy(ctx)
     log = str(ctx.log)
     for reducer in ("script", "model"):
@@ -166,7 +182,10 @@ def reduces_once(ctx: Context) -> None:
 
 @rule("CAN-008", rests_on=("CAN-001", "CAN-003", "CAN-005"), independent=True)
 def all_kinds_mix(ctx: Context) -> None:
-    """Models, scripts and jobs mix in one canvas, in any place."""
+    """Models, scripts and jobs mix in one canvas, in any place.
+
+    What one step returns is what the next one takes, whatever they are.
+    """
     _deploy(ctx)
     package = "def run(*args, **kwargs):\n    return ['package', sorted(kwargs), list(kwargs.values())]\n"
     ctx.om.scripts.put(ctx.package("packaged", {"__init__.py": package}), "packaged")
@@ -272,7 +291,11 @@ def canvases_nest(ctx: Context) -> None:
 
 @rule("CAN-010", independent=True)
 def canvases_do_not_mix(ctx: Context) -> None:
-    """Two canvases built at once, in threads or asyncio tasks, do not mix."""
+    """Two canvases built at once, in threads or asyncio tasks, do not mix.
+
+    Services build canvases in every request at once. Look for a canvas that is kept in the runtime instead of in the
+    thread or task that builds it.
+    """
     _deploy(ctx)
     _in_threads(ctx)
     _in_asyncio_tasks(ctx)
@@ -334,7 +357,10 @@ def _in_asyncio_tasks(ctx: Context) -> None:
 
 @rule("CAN-011", workers={"default": 1, "gpu": 1}, independent=True)
 def steps_run_on_their_label(ctx: Context) -> None:
-    """A step runs on its own label."""
+    """A step runs on its own label.
+
+    Preparing on any machine, training on one with a GPU, is one canvas.
+    """
     _deploy(ctx)
     log, runtime = str(ctx.log), ctx.om.runtime
     ctx.om.scripts.put(step, "stored", attributes={"require": {"label": "gpu"}})
@@ -363,7 +389,10 @@ def steps_run_on_their_label(ctx: Context) -> None:
 
 @rule("CAN-012", independent=True)
 def refused_canvases(ctx: Context) -> None:
-    """An empty canvas, a mapreduce with fewer than two steps, and a second run() are refused with a clear error."""
+    """An empty canvas, a mapreduce with fewer than two steps, and a second run() are refused with a clear error.
+
+    Each of these is a mistake, and to guess what was meant would run the wrong thing.
+    """
     _deploy(ctx)
     with ctx.nothing_is_submitted():
         for kind in KINDS:
@@ -406,7 +435,11 @@ def _too_few(ctx: Context) -> Iterator[Any]:
 
 @rule("CAN-013", rests_on=("CAN-002", "CAN-004", "CAN-005"), independent=True)
 def a_thousand_steps(ctx: Context) -> None:
-    """1,000 steps work, in every kind of canvas."""
+    """1,000 steps work, in every kind of canvas.
+
+    What works with three steps and not with a thousand is found out in production. Look for messages that hold a
+    whole canvas, and for recursion.
+    """
     ctx.deploy(echo)
     for kind in KINDS:
         with getattr(ctx.om.runtime, kind)() as crt:

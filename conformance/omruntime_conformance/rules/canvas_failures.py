@@ -9,43 +9,31 @@ from typing import Any
 
 import pytest
 
-from omruntime import AsyncResult, CanvasResult, Omega, virtualobj
+from omruntime import CanvasResult, virtualobj
 from omruntime.abc import Capability, Space
 from omruntime.errors import (
     TaskError,
     TaskRevoked,
     UnknownTask,
     UpstreamFailed,
-    WorkerLost,
 )
+from omruntime_conformance.canvases import deploy_steps, never_ran
 from omruntime_conformance.context import Context
 from omruntime_conformance.registry import rule
-from omruntime_conformance.steps import modelled, step, told
-from omruntime_conformance.tasks import Trouble, note, pass_gate
-
-
-def _deploy(ctx: Context) -> None:
-    ctx.deploy(step)
-    ctx.deploy(told)
-    ctx.om.models.put(modelled, "modelled")
+from omruntime_conformance.tasks import Trouble
 
 
 def _states(result: CanvasResult) -> list[str]:
     return [each.status for each in result.steps()]
 
 
-def _never_ran(ctx: Context, handle: AsyncResult, because_of: AsyncResult) -> None:
-    """Check what is said of a step that could not run any more."""
-    error = ctx.fails(handle, UpstreamFailed)
-    assert handle.status == "FAILURE"
-    assert (error.task, error.upstream) == (handle.id, because_of.id)
-    assert because_of.id in str(error)
-
-
 @rule("CAN-006", rests_on=("CAN-001",), independent=True)
 def a_failing_step_fails_the_canvas(ctx: Context) -> None:
-    """A failing step fails the canvas with that step's error; later steps never run and read FAILURE with UpstreamFailed."""  # noqa: E501
-    _deploy(ctx)
+    """A failing step fails the canvas with that step's error; later steps never run and read FAILURE with UpstreamFailed.
+
+    What comes after a failure would run on nothing. The error is the step's own, and the rest says why it never ran.
+    """  # noqa: E501
+    deploy_steps(ctx)
     _in_a_sequence(ctx)
     _in_a_mapreduce(ctx)
     _nested(ctx)
@@ -75,7 +63,7 @@ def _in_a_sequence(ctx: Context) -> None:
         assert ctx.value(steps[0]) == "good"
         assert ctx.fails(steps[1], Trouble).args == ("the third",)
         for each in steps[2:]:
-            _never_ran(ctx, each, steps[1])
+            never_ran(ctx, each, steps[1])
         with pytest.raises(Trouble, match="the third"):
             result.getall()
         values = result.getall(return_exceptions=True)
@@ -94,7 +82,7 @@ def _in_a_mapreduce(ctx: Context) -> None:
     steps = result.steps()
     assert _states(result) == ["SUCCESS", "FAILURE", "SUCCESS", "FAILURE"]
     assert [ctx.value(steps[0]), ctx.value(steps[2])] == [1, 3]
-    _never_ran(ctx, steps[3], steps[1])
+    never_ran(ctx, steps[3], steps[1])
 
 
 def _nested(ctx: Context) -> None:
@@ -113,7 +101,7 @@ def _nested(ctx: Context) -> None:
     handles = result.steps()
     assert _states(result) == ["SUCCESS"] + ["FAILURE"] * 5
     for each in handles[2:]:
-        _never_ran(ctx, each, handles[1])
+        never_ran(ctx, each, handles[1])
 
 
 @rule("CAN-007", rests_on=("CAN-004",))
@@ -122,7 +110,7 @@ def the_others_of_a_parallel(ctx: Context) -> None:
 
     It is over when all of them are; of several errors get() raises the first in the order written.
     """
-    _deploy(ctx)
+    deploy_steps(ctx)
     log, gate = str(ctx.log), ctx.gate()
     with ctx.om.runtime.parallel() as crt:
         crt.script("step").run(0, log=log, gate=str(gate), fail="written first", name="slow")
@@ -168,8 +156,11 @@ def _unpicklable(data: str = "") -> Any:
 
 @rule("CAN-024", rests_on=("CAN-006", "ERR-003", "ERR-004"), independent=True)
 def what_cannot_travel(ctx: Context) -> None:
-    """A step whose value or exception cannot be serialised fails its canvas with the error that says so."""
-    _deploy(ctx)
+    """A step whose value or exception cannot be serialised fails its canvas with the error that says so.
+
+    The step has run and cannot hand on: its canvas must end, and say where.
+    """
+    deploy_steps(ctx)
     ctx.deploy(_unpicklable, "unpicklable")
     for what in ("value", "exception"):
         with ctx.om.runtime.sequence() as crt:
@@ -180,12 +171,12 @@ def what_cannot_travel(ctx: Context) -> None:
         assert "lock" in str(error)
         assert type(error) is type(ctx.fails(result.steps()[0], Exception))
         assert isinstance(error, TaskError | TypeError)
-        _never_ran(ctx, result.steps()[1], result.steps()[0])
+        never_ran(ctx, result.steps()[1], result.steps()[0])
     assert not ctx.log.starts("never")
 
 
 def _cancel_refused(ctx: Context) -> None:
-    _deploy(ctx)
+    deploy_steps(ctx)
     gate = ctx.gate()
     with ctx.om.runtime.parallel() as crt:
         crt.script("step").run(log=str(ctx.log), gate=str(gate), name="runs")
@@ -198,8 +189,11 @@ def _cancel_refused(ctx: Context) -> None:
 
 @rule("CAN-014", rests_on=("CAN-001", "CAN-003"), capability=Capability.CANCEL_RUNNING, refusal=_cancel_refused)
 def cancel_stops_everything(ctx: Context) -> None:
-    """cancel() of a canvas stops what runs and starts nothing more."""
-    _deploy(ctx)
+    """cancel() of a canvas stops what runs and starts nothing more.
+
+    Whoever cancels wants the workers back; a canvas that starts its next step has not been cancelled.
+    """
+    deploy_steps(ctx)
     runtime, log, slots = ctx.om.runtime, str(ctx.log), ctx.slots()
 
     def sequence(gate: str) -> CanvasResult:
@@ -270,8 +264,11 @@ def _told(ctx: Context, result: CanvasResult) -> set[str]:
 
 @rule("CAN-018", rests_on=("CAN-006", "CAN-007"))
 def a_cancelled_step(ctx: Context) -> None:
-    """A step that is cancelled by its own handle, before its turn or in the queue, never starts, and fails its canvas with TaskRevoked like any failing step."""  # noqa: E501
-    _deploy(ctx)
+    """A step that is cancelled by its own handle, before its turn or in the queue, never starts, and fails its canvas with TaskRevoked like any failing step.
+
+    A step is a task with a handle of its own; what rests on it must not wait for ever.
+    """  # noqa: E501
+    deploy_steps(ctx)
     runtime, log, gate, slots = ctx.om.runtime, str(ctx.log), ctx.gate(), ctx.slots()
     with runtime.sequence() as crt:
         crt.script("step").run(log=log, gate=str(gate), name="first")
@@ -299,13 +296,13 @@ def a_cancelled_step(ctx: Context) -> None:
         assert result.status == "FAILURE"
     steps = before_its_turn.steps()
     assert _states(before_its_turn) == ["SUCCESS", "SUCCESS", "REVOKED", "FAILURE"]
-    _never_ran(ctx, steps[3], steps[2])
+    never_ran(ctx, steps[3], steps[2])
     assert _states(in_the_queue) == ["SUCCESS"] * slots + ["REVOKED"]
     assert not ctx.log.starts("never")
 
 
 def _step_cancel_refused(ctx: Context) -> None:
-    _deploy(ctx)
+    deploy_steps(ctx)
     gate = ctx.gate()
     with ctx.om.runtime.sequence() as crt:
         crt.script("step").run(log=str(ctx.log), gate=str(gate), name="runs")
@@ -318,8 +315,12 @@ def _step_cancel_refused(ctx: Context) -> None:
 
 @rule("CAN-025", rests_on=("CAN-018",), capability=Capability.CANCEL_RUNNING, refusal=_step_cancel_refused)
 def a_running_step_is_cancelled(ctx: Context) -> None:
-    """A running step that is cancelled by its own handle stops, and fails its canvas with TaskRevoked; the canvas does not wait for it."""  # noqa: E501
-    _deploy(ctx)
+    """A running step that is cancelled by its own handle stops, and fails its canvas with TaskRevoked; the canvas does not wait for it.
+
+    As for a step that has not begun. Look for a canvas that is continued only by whoever ends a step: here nobody
+    does.
+    """  # noqa: E501
+    deploy_steps(ctx)
     runtime, log, gate = ctx.om.runtime, str(ctx.log), ctx.gate()
     with runtime.sequence() as crt:
         with crt.parallel() as both:
@@ -331,164 +332,7 @@ def a_running_step_is_cancelled(ctx: Context) -> None:
     assert handle.cancel()
     assert ctx.fails(result, TaskRevoked).task == handle.id
     assert _states(result) == ["SUCCESS", "REVOKED", "FAILURE"]
-    _never_ran(ctx, result.steps()[2], handle)
+    never_ran(ctx, result.steps()[2], handle)
     ctx.wait(lambda: not ctx.alive(pid), "the end of the process of a step that was cancelled")
     assert not ctx.log.starts("never")
     assert not ctx.log.entries("end", "runs")
-
-
-@rule("CAN-021", rests_on=("FLT-001", "CAN-002"), own_cluster=True)
-def a_killed_worker_does_not_stop_it(ctx: Context) -> None:
-    """A canvas goes on when a step's worker is killed: the step runs again, and what comes after it runs once."""
-    _deploy(ctx)
-    log = str(ctx.log)
-    for kind in ("sequence", "mapreduce"):
-        gate, names = ctx.gate(kind), [f"{kind} {number}" for number in range(3)]
-        with getattr(ctx.om.runtime, kind)() as crt:
-            crt.script("step").run(log=log, name=names[0])
-            crt.script("step").run(log=log, gate=str(gate), name=names[1])
-            crt.script("step").run(log=log, name=names[2])
-            result = crt.run()
-        for attempt in (1, 2):
-            ctx.kill(ctx.begun(result, names[1], attempt)[-1].pid)
-        ctx.begun(result, names[1], 3)
-        assert not ctx.log.starts(names[2])
-        gate.open()
-        assert ctx.value(result) == names[2]
-        handed = {"result": names[1]} if kind == "sequence" else {"results": names[:2]}
-        assert [entry.data for entry in ctx.log.starts(names[2])] == [{"handed": handed}]
-        assert [len(ctx.log.entries("end", name)) for name in names] == [1, 1, 1]
-    with ctx.om.runtime.require(retries=0).sequence() as crt:
-        crt.script("step").run(log=log, gate=str(ctx.gate("once")), name="once")
-        crt.script("step").run(log=log, name="never")
-        result = crt.run()
-    ctx.kill(ctx.log.wait("start", "once")[0].pid)
-    assert ctx.fails(result, WorkerLost).task == result.steps()[0].id
-    _never_ran(ctx, result.steps()[1], result.steps()[0])
-    assert not ctx.log.starts("never")
-
-
-@virtualobj
-def _counted(data: Any = None, log: str = "", gate: str = "") -> None:
-    note(log, "start", "counted")
-    pass_gate(gate)
-
-
-_SUBMITS = """
-import threading, time
-
-om = Omega()
-om.runtime.workers()
-with om.runtime.parallel() as crt:
-    for number in range(int(argv[2])):
-        crt.script("counted").run(number, log=argv[0], gate=argv[1])
-    answer(crt.id)
-    started = time.perf_counter()
-    crt.run()
-    answer(time.perf_counter() - started)
-    threading.Event().wait()
-"""
-_STEPS = 2000
-_KILLS = 8
-
-
-@rule("FLT-006", rests_on=("CAN-003", "CAN-013"))
-def all_of_it_or_nothing(ctx: Context) -> None:
-    """The client killed in the middle of submitting a canvas leaves all of it or nothing.
-
-    Killed at moments spread over the time that run() takes: afterwards the id is unknown and no step of it has run,
-    or all steps are there. Where work dies with its client they all end as WorkerLost.
-    """
-    ctx.om.scripts.put(_counted, "counted")
-    takes = _one_client(ctx, 0, None)
-    found = [_one_client(ctx, number, takes * number / _KILLS) for number in range(1, _KILLS)]
-    assert len(found) == _KILLS - 1
-
-
-def _one_client(ctx: Context, number: int, delay: float | None) -> float:
-    """Have a client submit a canvas, kill it after ``delay`` seconds of that, and look at what it left."""
-    gate = ctx.gate(f"client-{number}")
-    before = len(ctx.log.starts())
-    client = ctx.subprocess(_SUBMITS, ctx.log, gate, _STEPS, runtime=ctx.client_url)
-    canvas = client.answer(1)
-    takes: float = 0.0
-    if delay is None:
-        takes = client.answer(2)
-    else:
-        threading.Event().wait(delay)
-    client.kill()
-    gate.open()
-    try:
-        result = ctx.om.runtime.result(canvas)
-    except UnknownTask:
-        assert delay is not None, "run() had returned"
-        assert len(ctx.log.starts()) == before, "a step ran although nothing was submitted"
-        with pytest.raises(UnknownTask):
-            ctx.om.runtime.result(f"{canvas}-000000")
-        return takes
-    assert isinstance(result, CanvasResult)
-    assert len(result.steps()) == _STEPS
-    if Capability.DETACHED in ctx.capabilities:
-        assert len(ctx.get(result)) == _STEPS
-        return takes
-    ctx.fails(result, WorkerLost)
-    for each in (result.steps()[0], result.steps()[-1]):
-        assert each.status in ("SUCCESS", "FAILURE")
-    values = result.getall(return_exceptions=True)
-    assert {type(each) for each in values} <= {dict, WorkerLost}
-    return takes
-
-
-@rule("CAN-022", rests_on=("LIF-004", "CAN-001"), without=Capability.DETACHED)
-def close_and_canvases(ctx: Context) -> None:
-    """Without DETACHED, close() waits for whole canvases, and close(wait=False) revokes them with all their steps."""
-    _deploy(ctx)
-    _close_waits(ctx)
-    _close_revokes(ctx)
-
-
-def _open_canvas(ctx: Context, om: Omega, gate: object, name: str) -> CanvasResult:
-    with om.runtime.sequence() as crt:
-        crt.script("step").run(log=str(ctx.log), gate=str(gate), name=name)
-        with crt.mapreduce() as inner:
-            for number in range(3):
-                inner.script("step").run(number, log=str(ctx.log), name=f"{name} later")
-        crt.callback("told").script("step").run("last", log=str(ctx.log), name=f"{name} later")
-        return crt.run()
-
-
-def _found(ctx: Context, result: CanvasResult) -> CanvasResult:
-    found = ctx.om.runtime.result(result.id)
-    assert isinstance(found, CanvasResult)
-    return found
-
-
-def _close_waits(ctx: Context) -> None:
-    om, gate = ctx.omega(ctx.private_runtime(workers={"default": 1})), ctx.gate("waits")
-    result = _open_canvas(ctx, om, gate, "waited for")
-    ctx.log.wait("start", "waited for")
-    closing = threading.Thread(target=om.close)
-    closing.start()
-    gate.open()
-    closing.join(ctx.wait.seconds)
-    assert not closing.is_alive()
-    found = _found(ctx, result)
-    assert found.status == "SUCCESS"
-    assert ctx.value(found) == "last"
-    assert len(ctx.log.starts("waited for later")) == 4
-    assert ctx.om.runtime.result(f"{found.steps()[-1].id}-callback").status == "SUCCESS"
-
-
-def _close_revokes(ctx: Context) -> None:
-    om, gate = ctx.omega(ctx.private_runtime(workers={"default": 1})), ctx.gate("revokes")
-    result = _open_canvas(ctx, om, gate, "revoked")
-    pid = ctx.log.wait("start", "revoked")[0].pid
-    om.close(wait=False)
-    found = _found(ctx, result)
-    callback = ctx.om.runtime.result(f"{found.steps()[-1].id}-callback")
-    for handle in (found, *found.steps(), callback):
-        ctx.fails(handle, TaskRevoked)
-        assert handle.status == "REVOKED"
-    ctx.wait(lambda: not ctx.alive(pid), "the end of the process of a revoked step")
-    assert not ctx.log.entries("end", "revoked")
-    assert not ctx.log.starts("revoked later")

@@ -46,7 +46,10 @@ def _required(result: Any) -> Any:
 
 @rule("CAN-016", rests_on=("CAN-002", "CAN-005"), independent=True)
 def what_is_handed_on(ctx: Context) -> None:
-    """A script hands on the result inside its envelope, an action with rName its dataset; what was given at the call wins, and nothing of it shows in the envelope."""  # noqa: E501
+    """A script hands on the result inside its envelope, an action with rName its dataset; what was given at the call wins, and nothing of it shows in the envelope.
+
+    What a step is handed is its input, not part of its call, and what was written at the call is meant.
+    """  # noqa: E501
     _deploy(ctx)
     _to_scripts(ctx)
     _to_models(ctx)
@@ -150,7 +153,11 @@ def _nothing_is_a_value_too(ctx: Context) -> None:
 
 @rule("CAN-023", rests_on=("DAT-001", "CAN-002"), independent=True)
 def handed_on_as_they_were(ctx: Context) -> None:
-    """Values arrive at the next step as they were, large ones too."""
+    """Values arrive at the next step as they were, large ones too.
+
+    A value that goes from step to step passes through no one's idea of a format, and through no limit of the engine's
+    messages.
+    """
     ctx.om.models.put(echo, "echo")
     ctx.deploy(echo)
     values = all_values()
@@ -187,7 +194,10 @@ def _callback(ctx: Context, task: AsyncResult) -> AsyncResult:
 
 @rule("RES-012")
 def callbacks_are_told(ctx: Context) -> None:
-    """callback(script) runs that script once the task is over, however it ended, with state, and result where there is one; its failure changes nothing for the task."""  # noqa: E501
+    """callback(script) runs that script once the task is over, however it ended, with state, and result where there is one; its failure changes nothing for the task.
+
+    Whoever waits for nothing still wants to know, also of failures, and being told must not change what happened.
+    """  # noqa: E501
     om = ctx.om
     om.datasets.put(str(ctx.log), "log")
     om.scripts.put(_told, "told")
@@ -259,7 +269,10 @@ with Omega() as om:
 
 @rule("CAN-017", independent=True)
 def a_canvas_is_found_again(ctx: Context) -> None:
-    """The result of a canvas is found by its id from another process, can be pickled, and can be awaited, like that of any task."""  # noqa: E501
+    """The result of a canvas is found by its id from another process, can be pickled, and can be awaited, like that of any task.
+
+    A canvas outlives the program that wrote it, like any task.
+    """  # noqa: E501
     ctx.deploy(step)
     gate = ctx.gate()
     with ctx.om.runtime.parallel() as crt:
@@ -312,7 +325,10 @@ def _awaited(ctx: Context) -> None:
 
 @rule("CAN-020", independent=True)
 def handles_of_the_parts(ctx: Context) -> None:
-    """collect() is the set of handles: of a sequence's steps, one GroupResult for a parallel, and for a mapreduce the reducing step and the GroupResult of its maps."""  # noqa: E501
+    """collect() is the set of handles: of a sequence's steps, one GroupResult for a parallel, and for a mapreduce the reducing step and the GroupResult of its maps.
+
+    Programs written for omega|ml go through these handles.
+    """  # noqa: E501
     ctx.deploy(step)
     log = str(ctx.log)
     collected = {}
@@ -348,7 +364,10 @@ def _is_group(ctx: Context, group: Any, members: list[AsyncResult]) -> None:
 
 @rule("CAN-019", independent=True)
 def a_canvas_is_forgotten(ctx: Context) -> None:
-    """forget() of a canvas that is over deletes the values of all its steps; while it is not over it is False."""
+    """forget() of a canvas that is over deletes the values of all its steps; while it is not over it is False.
+
+    A canvas of a thousand steps leaves a thousand values, which nobody would delete one by one.
+    """
     ctx.deploy(step)
     ctx.deploy(echo)
     gate = ctx.gate()

@@ -17,7 +17,11 @@ from omruntime_conformance.values import all_values, differences
 
 @rule("DAT-001", independent=True)
 def values_arrive_as_they_were(ctx: Context) -> None:
-    """Values arrive as they were: None, big int, nan, bytes, unicode, nested, numpy of every dtype, DataFrame with index and dtypes, datetime with zone."""  # noqa: E501
+    """Values arrive as they were: None, big int, nan, bytes, unicode, nested, numpy of every dtype, DataFrame with index and dtypes, datetime with zone.
+
+    A value that comes back almost equal is worse than an error: a tuple as a list, a time without its zone, an int as
+    a float.
+    """  # noqa: E501
     script = ctx.deploy(echo)
     values = all_values()
     positional = {name: script.run(value) for name, value in values.items()}
@@ -31,7 +35,10 @@ def values_arrive_as_they_were(ctx: Context) -> None:
 
 @rule("DAT-002", independent=True)
 def hundred_megabytes(ctx: Context) -> None:
-    """100 MB goes in and out."""
+    """100 MB goes in and out.
+
+    Data is large. Look for limits of the engine's messages, and for values that travel through the scheduler.
+    """
     array = np.random.default_rng(5).integers(0, 255, 100_000_000, dtype=np.uint8)
     handle = ctx.deploy(held).run(array, log=str(ctx.log))
     returned = ctx.value(handle)

@@ -72,7 +72,11 @@ def _returns_lock(data: Any = None, log: str = "") -> Any:
 
 @rule("ERR-001", independent=True)
 def own_exception_comes_back(ctx: Context) -> None:
-    """The user's exception comes back with its own type, arguments and message, each time as a fresh copy; SystemExit, KeyboardInterrupt and CancelledError come as TaskError that names them."""  # noqa: E501
+    """The user's exception comes back with its own type, arguments and message, each time as a fresh copy; SystemExit, KeyboardInterrupt and CancelledError come as TaskError that names them.
+
+    Users catch their own exceptions, by type and arguments, as if the code had run here. Look for an engine that
+    wraps or re-creates what a task raised; the outcome's bytes have it.
+    """  # noqa: E501
     script = ctx.deploy(_raises, "raises")
     handle = script.run()
     first, second = ctx.fails(handle, Trouble), ctx.fails(handle, Trouble)
@@ -127,7 +131,11 @@ def _type_of_an_importable_package(ctx: Context) -> None:
 
 @rule("ERR-002", rests_on=("ERR-001",), independent=True)
 def chain_of_causes(ctx: Context) -> None:
-    """The chain is: the exception, a RemoteTraceback that names the user's file and line, then the user's own cause."""  # noqa: E501
+    """The chain is: the exception, a RemoteTraceback that names the user's file and line, then the user's own cause.
+
+    The line that failed is on another machine, and is all that helps. Look for an engine that raises the error anew
+    and drops its cause.
+    """
     handle = ctx.deploy(_chained, "chained").run()
     for _ in range(2):
         error = ctx.fails(handle, Trouble)
@@ -147,7 +155,10 @@ def _line_of_the_raise() -> int:
 
 @rule("ERR-003", independent=True)
 def foreign_exception_as_task_error(ctx: Context) -> None:
-    """An exception that cannot be rebuilt at the client comes back as TaskError with type name, message and traceback."""  # noqa: E501
+    """An exception that cannot be rebuilt at the client comes back as TaskError with type name, message and traceback.
+
+    A class that only the worker has must not turn one error into another one about pickles.
+    """  # noqa: E501
     # The class lives in a package that is installed nowhere but in the worker, and only while the task runs.
     ctx.om.scripts.put(ctx.package("etl", {"__init__.py": _ETL}), "etl")
     foreign = ctx.fails(ctx.om.runtime.script("etl").run(), TaskError)
@@ -167,7 +178,10 @@ def foreign_exception_as_task_error(ctx: Context) -> None:
 
 @rule("ERR-004")
 def unserialisable_value(ctx: Context) -> None:
-    """A value that cannot be serialised makes the task fail with SerializationError that names the type; the worker lives on."""  # noqa: E501
+    """A value that cannot be serialised makes the task fail with SerializationError that names the type; the worker lives on.
+
+    The task has run; the user has to learn which value could not be sent, and nobody else may suffer from it.
+    """  # noqa: E501
     before = ctx.worker_pids()
     handle = ctx.deploy(_returns_lock, "lock").run(log=str(ctx.log))
     error = ctx.fails(handle, SerializationError)
@@ -179,7 +193,11 @@ def unserialisable_value(ctx: Context) -> None:
 
 @rule("ERR-005", independent=True)
 def unserialisable_argument(ctx: Context) -> None:
-    """An argument that cannot be serialised is refused at the call."""
+    """An argument that cannot be serialised is refused at the call.
+
+    A mistake in a call is found where the call is, with a traceback that points at it, and not minutes later on a
+    worker.
+    """
     script = ctx.deploy(held)
     with ctx.nothing_is_submitted():
         for value, name in ((threading.Lock(), "lock"), ((n for n in "ab"), "generator")):
@@ -192,7 +210,10 @@ def unserialisable_argument(ctx: Context) -> None:
 
 @rule("ERR-006", independent=True)
 def unknown_object_is_refused(ctx: Context) -> None:
-    """An unknown model, script or job is refused at the call, and nothing is submitted."""
+    """An unknown model, script or job is refused at the call, and nothing is submitted.
+
+    A mistyped name is told at once and leaves nothing to clear up.
+    """
     om = ctx.om
     ctx.deploy(held)
     om.models.put(held, "known")
@@ -215,7 +236,10 @@ def unknown_object_is_refused(ctx: Context) -> None:
 
 @rule("ERR-007")
 def exits_fail_that_task_only(ctx: Context) -> None:
-    """SystemExit and KeyboardInterrupt in user code fail that task only."""
+    """SystemExit and KeyboardInterrupt in user code fail that task only.
+
+    Libraries call sys.exit(). It ends their task, and not the worker with everybody else's.
+    """
     exits, before = ctx.deploy(_exits, "exits"), ctx.worker_pids()
     for name in ("SystemExit", "KeyboardInterrupt"):
         handle = exits.run(name, log=str(ctx.log))
@@ -227,7 +251,10 @@ def exits_fail_that_task_only(ctx: Context) -> None:
 
 @rule("ERR-009", independent=True)
 def value_of_a_foreign_class(ctx: Context) -> None:
-    """A value of a class that the client does not have is a success whose get() raises SerializationError, saying so."""  # noqa: E501
+    """A value of a class that the client does not have is a success whose get() raises SerializationError, saying so.
+
+    The task has succeeded whether or not this process can load its value; another one may.
+    """
     source = "class Report:\n    pass\n\n\ndef run(plain):\n    return 'plain' if plain else Report()\n"
     ctx.om.scripts.put(ctx.package("reporting", {"__init__.py": source}), "reporting")
     script = ctx.om.runtime.script("reporting")

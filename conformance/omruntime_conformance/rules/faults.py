@@ -46,7 +46,11 @@ def _who(data: Any = None, log: str = "", gate: str = "") -> int:
 
 @rule("FLT-001", own_cluster=True)
 def killed_worker_runs_again(ctx: Context) -> None:
-    """A task whose worker process is killed runs again on another, and its result is the same."""
+    """A task whose worker process is killed runs again on another, and its result is the same.
+
+    Memory runs out and machines are taken away. Look for an engine that reports the lost worker as the task's error,
+    or that begins the task again beside the ledger's attempt.
+    """
     gate = ctx.gate()
     value = {"exactly": ["this", 1.5]}
     handle = ctx.deploy(held).run(value, log=str(ctx.log), gate=str(gate))
@@ -64,7 +68,10 @@ def killed_worker_runs_again(ctx: Context) -> None:
 
 @rule("FLT-002", own_cluster=True)
 def deadly_task_ends(ctx: Context) -> None:
-    """A task that kills its worker every time ends as FAILURE with WorkerLost after a bounded number of attempts, and the other tasks finish."""  # noqa: E501
+    """A task that kills its worker every time ends as FAILURE with WorkerLost after a bounded number of attempts, and the other tasks finish.
+
+    A task that kills workers would otherwise kill all of them, one after the other.
+    """  # noqa: E501
     runtime = ctx.om.runtime
     ctx.deploy(held)
     ctx.deploy(suicidal)
@@ -86,7 +93,10 @@ def deadly_task_ends(ctx: Context) -> None:
 
 @rule("FLT-005")
 def delivered_twice_completes_once(ctx: Context) -> None:
-    """A task delivered twice by the engine completes once."""
+    """A task delivered twice by the engine completes once.
+
+    Brokers deliver at least once. Which delivery runs is decided by the claim, and by nothing of the engine's.
+    """
     gate = ctx.gate()
     backend = ctx.om.runtime.backend
     script = ctx.deploy(_who, "who")
@@ -136,7 +146,10 @@ while True:
 
 @rule("FLT-007")
 def the_store_goes_and_comes_back(ctx: Context) -> None:
-    """The store unreachable for a while: tasks wait or fail clearly, none vanishes."""
+    """The store unreachable for a while: tasks wait or fail clearly, none vanishes.
+
+    Disks fill and servers restart. Nothing that was submitted or done may be lost over it.
+    """
     gate, gone = ctx.gate("gate"), ctx.gate("gone")
     ctx.deploy(held)
     lease = {"OMRUNTIME_LEASE": "1"}
@@ -162,7 +175,10 @@ def the_store_goes_and_comes_back(ctx: Context) -> None:
 
 @rule("FLT-010", rests_on=("RES-004",))
 def content_goes_and_comes_back(ctx: Context) -> None:
-    """Content of the store that cannot be read for a while is StoreUnavailable to the task or the reader that needs it, and reads as before when it is back."""  # noqa: E501
+    """Content of the store that cannot be read for a while is StoreUnavailable to the task or the reader that needs it, and reads as before when it is back.
+
+    A value that cannot be read now is not one that has expired; who is told so will ask again.
+    """  # noqa: E501
     value = os.urandom(2_000_000)
     script = ctx.deploy(held)
     done = script.run(value, log=str(ctx.log), name="done")
@@ -185,7 +201,11 @@ def content_goes_and_comes_back(ctx: Context) -> None:
 
 @rule("FLT-008", own_cluster=True)
 def woken_worker_changes_nothing(ctx: Context) -> None:
-    """A worker that was stopped, lost its lease and wakes up changes nothing."""
+    """A worker that was stopped, lost its lease and wakes up changes nothing.
+
+    A worker that was taken for dead, and has only slept, comes back with an outcome that another attempt has
+    replaced.
+    """
     gate = ctx.gate()
     handle = ctx.deploy(_who, "who").run(log=str(ctx.log), gate=str(gate))
     stopped = ctx.log.wait("start", "who")[0].pid
@@ -206,7 +226,10 @@ def woken_worker_changes_nothing(ctx: Context) -> None:
 
 @rule("FLT-009", own_cluster=True)
 def how_a_worker_died(ctx: Context) -> None:
-    """WorkerLost says how the worker died: signal or exit code, the attempt, and the last lines that it printed; MemoryError is the task's own failure."""  # noqa: E501
+    """WorkerLost says how the worker died: signal or exit code, the attempt, and the last lines that it printed; MemoryError is the task's own failure.
+
+    A worker that has vanished has left no traceback; this is all there is to find the reason by.
+    """  # noqa: E501
     ctx.deploy(held)
     ctx.deploy(_dies, "dies")
     deaths = {"exits": (None, 7), "is killed": (9, None), "reads where nothing is": (11, None), "aborts": (6, None)}

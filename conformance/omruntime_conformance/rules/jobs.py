@@ -42,7 +42,11 @@ def _runs(ctx: Context, name: str) -> list[Any]:
 
 @rule("JOB-001", independent=True)
 def executed_copy_stays(ctx: Context) -> None:
-    """A run leaves an executed copy under results/ with its outputs, and the stored notebook is unchanged."""
+    """A run leaves an executed copy under results/ with its outputs, and the stored notebook is unchanged.
+
+    The executed copy is the report that people look at, and the notebook as it was written is the source of the next
+    one.
+    """
     figure = "from IPython.display import Image, display\ndisplay(Image(b'\\x89PNG\\r\\n\\x1a\\n' + bytes(8)))"
     _put(ctx, "report", "print('one')", "[1, 2]", figure)
     before = ctx.om.jobs.get("report")
@@ -77,7 +81,10 @@ print(base64.b64encode(pickle.dumps([job, bound, tagged])).decode())
 
 @rule("JOB-002", independent=True)
 def parameters_arrive(ctx: Context) -> None:
-    """Parameters of any plain type arrive as they were (dates, quotes, nested, numpy)."""
+    """Parameters of any plain type arrive as they were (dates, quotes, nested, numpy).
+
+    Parameters that pass through text or JSON come back as something else: a date as a string, a tuple as a list.
+    """
     import numpy as np
 
     given: dict[str, Any] = {
@@ -120,7 +127,11 @@ def _loaded(text: str) -> Any:
 
 @rule("JOB-003", independent=True)
 def failing_cell_is_a_failure(ctx: Context) -> None:
-    """A failing cell is a FAILURE that names the cell; the copy is kept and `restart` runs it again."""
+    """A failing cell is a FAILURE that names the cell; the copy is kept and `restart` runs it again.
+
+    A notebook that failed and counts as done is found out weeks later. What ran before the failing cell is in the
+    copy.
+    """
     _put(ctx, "fails", "print('before')", "value = {}\nvalue['missing']", "print('after')")
     handle = ctx.om.runtime.job("fails").run()
     error = ctx.fails(handle, JobError)
@@ -154,7 +165,10 @@ _MEETS = _NOTES + "note(log, 'start', str(job['param']))\npass_gate(gate)\nprint
 
 @rule("JOB-004", workers={"default": 2})
 def map_runs_one_task_each(ctx: Context) -> None:
-    """map runs one task per parameter, in parallel, each in its own copy; groups do not mix, nor do names that share a prefix."""  # noqa: D403, E501
+    """map runs one task per parameter, in parallel, each in its own copy; groups do not mix, nor do names that share a prefix.
+
+    One notebook for each customer, day or store is the everyday use, and nobody looks at each of them.
+    """  # noqa: D403, E501
     gate = ctx.gate()
     for name in ("sweep", "sweep2", "sweep/inner"):
         _put(ctx, name, f"log, gate = {str(ctx.log)!r}, {str(gate)!r}", _MEETS)
@@ -196,7 +210,10 @@ _COUNTS = _NOTES + (
 
 @rule("JOB-005", workers={"default": 2})
 def restart_runs_what_has_not_succeeded(ctx: Context) -> None:
-    """restart runs exactly what has ended without success, with the current code; what is running is left alone."""  # noqa: D403
+    """restart runs exactly what has ended without success, with the current code; what is running is left alone.
+
+    A night's run of hundreds is mended by running what failed, and nothing else, with the corrected notebook.
+    """  # noqa: D403
     gate = ctx.gate()
     names = f"log, gate = {str(ctx.log)!r}, {str(gate)!r}\n"
     job = ctx.om.runtime.job("counts")
@@ -245,7 +262,10 @@ def _no_limit(ctx: Context) -> None:
 
 @rule("JOB-006", own_cluster=True, capability=Capability.TIME_LIMIT, refusal=_no_limit)
 def no_notebook_waits_for_ever(ctx: Context) -> None:
-    """timeout stops the notebook and its kernel; a kernel that dies is a FAILURE, never a wait for ever."""  # noqa: D403
+    """timeout stops the notebook and its kernel; a kernel that dies is a FAILURE, never a wait for ever.
+
+    A kernel is a process of its own, which hangs or dies by itself. Look for one that outlives its task.
+    """  # noqa: D403
     _held(ctx, "long")
     handle = ctx.om.runtime.job("long").run(timeout=5 * max(1.0, ctx.harness.patience))
     error = ctx.fails(handle, TaskTimeout)
@@ -274,7 +294,10 @@ def _left(ctx: Context, name: str, results: str, handle: AsyncResult) -> None:
 
 @rule("JOB-007", own_cluster=True, workers={"default": 1})
 def killed_worker_leaves_one_copy(ctx: Context) -> None:
-    """A notebook whose worker is killed runs again and leaves one copy; where no attempt is left, the copy has what ran, and the kernel is gone."""  # noqa: E501
+    """A notebook whose worker is killed runs again and leaves one copy; where no attempt is left, the copy has what ran, and the kernel is gone.
+
+    A copy for each attempt would show results that no task has.
+    """  # noqa: E501
     _held(ctx, "again")
     handle = ctx.om.runtime.job("again").run()
     first = ctx.log.wait("runner", "again")[0]
@@ -307,7 +330,10 @@ def _cannot_cancel(ctx: Context) -> None:
 
 @rule("JOB-008", own_cluster=True, capability=Capability.CANCEL_RUNNING, refusal=_cannot_cancel)
 def cancelled_notebook_stops(ctx: Context) -> None:
-    """A notebook that is cancelled stops with its kernel, and its copy has what ran."""
+    """A notebook that is cancelled stops with its kernel, and its copy has what ran.
+
+    Whoever cancels a notebook wants its worker back, and to see how far it got.
+    """
     _held(ctx, "stops")
     handle = ctx.om.runtime.job("stops").run()
     ctx.log.wait("runner", "stops")
@@ -321,7 +347,10 @@ def cancelled_notebook_stops(ctx: Context) -> None:
 
 @rule("JOB-009", independent=True)
 def clear_errors_of_notebooks(ctx: Context) -> None:
-    """A kernel that is not installed, and content that is no notebook, fail with an error that says so."""
+    """A kernel that is not installed, and content that is no notebook, fail with an error that says so.
+
+    These are mistakes of set-up, and the message is all that there is to go by.
+    """
     import nbformat
 
     node = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
@@ -340,7 +369,10 @@ def clear_errors_of_notebooks(ctx: Context) -> None:
 
 @rule("JOB-010", own_cluster=True, workers={"default": 1}, capability=Capability.TIME_LIMIT, refusal=_no_limit)
 def endless_output_is_bounded(ctx: Context) -> None:
-    """A notebook that prints without end is stopped like any other, and its copy has the beginning and the end, with a note between them."""  # noqa: E501
+    """A notebook that prints without end is stopped like any other, and its copy has the beginning and the end, with a note between them.
+
+    Output without end fills disks; what is cut away says so.
+    """  # noqa: E501
     _put(ctx, "floods", "print('the beginning')\nn = 0\nwhile True:\n    n += 1\n    print('line', n, '=' * 500)")
     handle = ctx.om.runtime.job("floods").run(timeout=5 * max(1.0, ctx.harness.patience))
     error = ctx.fails(handle, TaskTimeout)
@@ -365,7 +397,10 @@ def _copies_of(data: Any = None, result: Any = None, results: Any = None) -> Any
 
 @rule("JOB-011", rests_on=("CAN-002", "CAN-005"), independent=True)
 def notebooks_are_steps(ctx: Context) -> None:
-    """A notebook in a canvas sees what it is handed as job['result'], as the reduce step as job['results'], and hands on the Metadata of its copy."""  # noqa: E501
+    """A notebook in a canvas sees what it is handed as job['result'], as the reduce step as job['results'], and hands on the Metadata of its copy.
+
+    Notebooks are steps like any other, so that a report can follow a calculation.
+    """  # noqa: E501
     _put(ctx, "sees", "print(job.get('param'), job.get('result'), job.get('results'))")
     script = ctx.deploy(_copies_of, "copies")
     with ctx.om.runtime.sequence() as crt:

@@ -36,7 +36,11 @@ def _start(ctx: Context, runtime: OmegaRuntime, name: str, gate: object = "") ->
 
 @rule("LBL-001", workers=_LABELLED)
 def a_task_runs_where_its_label_is(ctx: Context) -> None:
-    """A task runs on a worker that has its label, always, also inside canvases."""
+    """A task runs on a worker that has its label, always, also inside canvases.
+
+    A label stands for a GPU, a licence, or a country that data may not leave. A task elsewhere is not slower but
+    wrong.
+    """
     ctx.deploy(held)
     runtime = ctx.om.runtime
     wanted = {"none": None, "gpu": "gpu", "big": "big", "both": "gpu, big", "swapped": "big,gpu", "given": "default"}
@@ -64,7 +68,10 @@ def _full_workers_are_waited_for(ctx: Context) -> None:
 
 @rule("LBL-002", workers=_LABELLED, own_cluster=True, exact=True)
 def labels_shows_who_is_there(ctx: Context) -> None:
-    """labels() shows every live worker with its labels; joins and clean leaves within a second, kills within the lease."""  # noqa: E501
+    """labels() shows every live worker with its labels; joins and clean leaves within a second, kills within the lease.
+
+    It is how an operator sees who works, and how a user learns why a task waits.
+    """  # noqa: E501
     runtime = ctx.om.runtime
 
     def shown() -> list[list[str]]:
@@ -93,7 +100,10 @@ def labels_shows_who_is_there(ctx: Context) -> None:
 
 @rule("LBL-003", workers=_LABELLED, independent=True)
 def require_derives(ctx: Context) -> None:
-    """require() affects the derived runtime only; two threads never see each other's."""
+    """require() affects the derived runtime only; two threads never see each other's.
+
+    A require() that changes the shared runtime sends another thread's task to the wrong machine.
+    """
     ctx.deploy(held)
     runtime = ctx.om.runtime
     gpu = runtime.require("gpu")
@@ -126,7 +136,10 @@ def require_derives(ctx: Context) -> None:
 
 @rule("LBL-004", workers=_LABELLED, independent=True)
 def stored_and_lasting_labels(ctx: Context) -> None:
-    """require(always=True) stays; a label stored with the object is used unless the call names one."""
+    """require(always=True) stays; a label stored with the object is used unless the call names one.
+
+    A model that needs a GPU says so once; the call has the last word.
+    """
     ctx.deploy(held)
     om = ctx.omega(ctx.om.runtime)
     meta = om.scripts.put(held, "stored")
@@ -154,7 +167,10 @@ def stored_and_lasting_labels(ctx: Context) -> None:
 
 @rule("LBL-005", own_cluster=True)
 def a_missing_label_is_waited_for(ctx: Context) -> None:
-    """A task whose label no worker has stays PENDING and runs when such a worker joins."""
+    """A task whose label no worker has stays PENDING and runs when such a worker joins.
+
+    Machines come late and come back. A task for them waits without an error, and begins without anybody's doing.
+    """
     ctx.deploy(held)
     runtime = ctx.om.runtime
     waiting = [_start(ctx, runtime.require("rare"), "waiting") for _ in range(2)]
@@ -175,7 +191,10 @@ def a_missing_label_is_waited_for(ctx: Context) -> None:
 
 @rule("LBL-006", workers=_LABELLED, independent=True)
 def a_missing_label_is_an_error(ctx: Context) -> None:
-    """on_missing='error' raises NoSuchLabel at the call."""
+    """on_missing='error' raises NoSuchLabel at the call.
+
+    Who would rather not wait is told before anything is submitted.
+    """
     ctx.deploy(held)
     strict = ctx.om.runtime.require(on_missing="error")
     with ctx.nothing_is_submitted():
@@ -196,7 +215,10 @@ def _whose(data: Any = None, log: str = "", name: str = "") -> None:
 
 @rule("LBL-007")
 def local_is_the_clients_own(ctx: Context) -> None:
-    """'local' runs in the client's embedded runtime; in a detached canvas it waits for its client."""
+    """'local' runs in the client's embedded runtime; in a detached canvas it waits for its client.
+
+    Some steps have to run where the user is: next to a file, or for a test.
+    """
     om = ctx.omega(ctx.own_runtime())
     runtime = om.runtime
     meta = om.scripts.put(_whose, "whose")

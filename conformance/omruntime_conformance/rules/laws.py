@@ -84,7 +84,10 @@ def _agrees(ctx: Context, tree: Tree, result: CanvasResult) -> None:
 
 @rule("LAW-002", rests_on=("DAT-001",), independent=True)
 def values_travel(ctx: Context) -> None:
-    """A random nested value comes back equal."""
+    """A random nested value comes back equal.
+
+    Examples are what somebody has thought of; these are the others.
+    """
     script = ctx.deploy(echo)
 
     @_for_all(ctx, nested_values(), share=2)
@@ -96,7 +99,10 @@ def values_travel(ctx: Context) -> None:
 
 @rule("LAW-003", rests_on=("RES-002", "ERR-008", "FLT-001", "FLT-002"), own_cluster=True)
 def histories_agree(ctx: Context) -> None:
-    """A random history of submit, get, cancel, require and kill agrees with a model of the contract."""
+    """A random history of submit, get, cancel, require and kill agrees with a model of the contract.
+
+    Faults and cancels meet in orders that nobody writes down. The model is the contract in a few lines of Python.
+    """
     ctx.deploy(step)
     numbers = itertools.count()
 

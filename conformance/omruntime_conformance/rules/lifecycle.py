@@ -16,7 +16,10 @@ from omruntime_conformance.tasks import held
 
 @rule("LIF-001")
 def another_runtime_takes_over(ctx: Context) -> None:
-    """om.runtime = other moves new work; results of the old one can still be had."""
+    """om.runtime = other moves new work; results of the old one can still be had.
+
+    The engine is swapped in the middle of a program; what was begun is finished, and found.
+    """
     om, gate = ctx.omega(ctx.own_runtime()), ctx.gate()
     log = str(ctx.log)
     ctx.deploy(held)
@@ -83,7 +86,11 @@ for round in range(2):
 
 @rule("LIF-002")
 def close_leaves_nothing(ctx: Context) -> None:
-    """close() leaves no process, thread, socket or file behind, and works twice."""
+    """close() leaves no process, thread, socket or file behind, and works twice.
+
+    Services open and close for months. Look for processes of the engine, threads, sockets and directories that a
+    private cluster leaves.
+    """
     ctx.deploy(held)
     client = ctx.subprocess(_OPENS_AND_CLOSES, ctx.log, runtime=ctx.private_url)
     for number in (1, 2):
@@ -98,7 +105,11 @@ def close_leaves_nothing(ctx: Context) -> None:
 
 @rule("LIF-003")
 def side_by_side(ctx: Context) -> None:
-    """Two runtimes, of different engines too, work side by side in one process (Ray: one cluster per process, a second address is refused)."""  # noqa: E501
+    """Two runtimes, of different engines too, work side by side in one process (Ray: one cluster per process, a second address is refused).
+
+    A program tries a new engine beside the old one. Look for state in modules: a connection, a port, a signal
+    handler.
+    """  # noqa: E501
     log = str(ctx.log)
     om = ctx.om
     second = ctx.omega("local://", store=f"sqlite:///{ctx.place}/second-store")
@@ -122,7 +133,11 @@ def side_by_side(ctx: Context) -> None:
 
 @rule("LIF-004", without=Capability.DETACHED)
 def close_without_detached(ctx: Context) -> None:
-    """Without DETACHED, close() waits for open tasks, close(wait=False) revokes them, and those of a killed client end as WorkerLost."""  # noqa: E501
+    """Without DETACHED, close() waits for open tasks, close(wait=False) revokes them, and those of a killed client end as WorkerLost.
+
+    It is an executor's way to end: nothing that was asked for is lost unless somebody says so, and nothing is left
+    open for ever.
+    """  # noqa: E501
     ctx.deploy(held)
     _close_waits(ctx)
     _exit_waits(ctx)

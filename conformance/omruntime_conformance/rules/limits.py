@@ -42,7 +42,10 @@ def _endless(data: str = "", log: str = "") -> None:
 
 @rule("CXL-001")
 def cancelled_before_it_starts(ctx: Context) -> None:
-    """A task cancelled before it starts never starts, and reads REVOKED."""
+    """A task cancelled before it starts never starts, and reads REVOKED.
+
+    Cancelled means that it does not happen. Look for calls that a worker has taken ahead of their turn.
+    """
     script = ctx.deploy(held)
     with ctx.busy():
         queued = [script.run(number, log=str(ctx.log), name=f"queued {number}") for number in range(4)]
@@ -91,7 +94,11 @@ def _is_stopped(ctx: Context, handle: AsyncResult, way: str, error: type[TaskErr
     "CXL-002", workers=_ONE_WORKER, own_cluster=True, capability=Capability.CANCEL_RUNNING, refusal=_cancel_is_refused
 )
 def a_running_task_is_cancelled(ctx: Context) -> None:
-    """A running task that is cancelled stops, its children too (capability CANCEL_RUNNING), and its worker takes the next task."""  # noqa: E501
+    """A running task that is cancelled stops, its children too (capability CANCEL_RUNNING), and its worker takes the next task.
+
+    A cancelled task that goes on holds a worker and writes what nobody wants. User code runs in a process that can be
+    killed, with all that it has started.
+    """  # noqa: E501
     ctx.deploy(held)
     script = ctx.deploy(_endless, "endless")
     for way in _WAYS:
@@ -110,7 +117,10 @@ def _timeout_is_refused(ctx: Context) -> None:
 
 @rule("CXL-003", workers=_ONE_WORKER, own_cluster=True, capability=Capability.TIME_LIMIT, refusal=_timeout_is_refused)
 def a_task_over_its_limit_is_stopped(ctx: Context) -> None:
-    """timeout= stops a task that runs over it, whatever it is doing, with TaskTimeout (capability TIME_LIMIT), and its worker takes the next task."""  # noqa: E501
+    """timeout= stops a task that runs over it, whatever it is doing, with TaskTimeout (capability TIME_LIMIT), and its worker takes the next task.
+
+    Nothing that user code does, a loop in C or a blocked signal, may hold a worker for ever.
+    """  # noqa: E501
     ctx.deploy(held)
     ctx.deploy(_endless, "endless")
     # Long enough for a new process to get as far as the task's own code.

@@ -34,7 +34,10 @@ def _iris(ctx: Context) -> pd.DataFrame:
 
 @rule("MOD-001", independent=True)
 def same_as_locally(ctx: Context) -> None:
-    """fit, then predict, gives exactly what the estimator gives locally, for data by name, by selector, as DataFrame, Series, ndarray and list."""  # noqa: E501
+    """fit, then predict, gives exactly what the estimator gives locally, for data by name, by selector, as DataFrame, Series, ndarray and list.
+
+    Swapping where a model runs must not change a single number, a column name or a warning.
+    """  # noqa: E501
     om, frame = ctx.om, _iris(ctx)
     x, y = frame.drop(columns="y"), frame["y"]
     om.datasets.put(x, "x")
@@ -85,7 +88,10 @@ def _same_transforms(ctx: Context, form: str, given: Any, local: Any) -> None:
 
 @rule("MOD-004", independent=True)
 def unfitted_raises_its_own_error(ctx: Context) -> None:
-    """predict on an unfitted estimator raises the estimator's own error."""  # noqa: D403
+    """predict on an unfitted estimator raises the estimator's own error.
+
+    Users know scikit-learn's errors and search the web for them.
+    """  # noqa: D403
     frame = _iris(ctx)
     ctx.om.models.put(GaussianNB(), "unfitted")
     handle = ctx.om.runtime.model("unfitted").predict("iris[^y]")
@@ -96,7 +102,10 @@ def unfitted_raises_its_own_error(ctx: Context) -> None:
 
 @rule("MOD-005", rests_on=("MOD-001",), independent=True)
 def values_stored_as_datasets(ctx: Context) -> None:
-    """rName stores the value as a dataset and returns its Metadata."""  # noqa: D403
+    """rName stores the value as a dataset and returns its Metadata.
+
+    Predictions on large data stay in the store, where the next step finds them by name.
+    """  # noqa: D403
     om, frame = ctx.om, _iris(ctx)
     x, y = frame.drop(columns="y"), frame["y"]
     local = GaussianNB().fit(x, y)
@@ -115,7 +124,11 @@ def values_stored_as_datasets(ctx: Context) -> None:
 
 @rule("MOD-006", rests_on=("MOD-001",), independent=True)
 def chunks_in_order(ctx: Context) -> None:
-    """Chunked data (`d#`) gives the predictions of all chunks in order, and partial_fit sees every chunk once."""
+    """Chunked data (`d#`) gives the predictions of all chunks in order, and partial_fit sees every chunk once.
+
+    Data larger than memory is the reason for chunks; a chunk that is lost or comes twice shows in no error, only in
+    wrong numbers.
+    """
     om, frame = ctx.om, _iris(ctx)
     x, y = frame.drop(columns="y"), frame["y"]
     sizes = [40, 40, 40, 30]
@@ -139,7 +152,11 @@ def chunks_in_order(ctx: Context) -> None:
 
 @rule("MOD-007", independent=True)
 def keyword_arguments_arrive(ctx: Context) -> None:
-    """Keyword arguments reach the estimator's method."""
+    """Keyword arguments reach the estimator's method.
+
+    sample_weight and return_std are part of the call. A keyword that is dropped gives a result that is wrong and
+    looks right.
+    """
     om, frame = ctx.om, _iris(ctx)
     x, y = frame.drop(columns="y"), frame["y"]
     weights = np.where(y == 1, 50.0, 0.01)
@@ -159,7 +176,10 @@ def keyword_arguments_arrive(ctx: Context) -> None:
 
 @rule("MOD-008", rests_on=("MOD-001",))
 def gridsearch_is_the_local_one(ctx: Context) -> None:
-    """gridsearch stores the fitted search, its best parameters are those of a local search with the same seed, and candidates run in parallel."""  # noqa: D403, E501
+    """gridsearch stores the fitted search, its best parameters are those of a local search with the same seed, and candidates run in parallel.
+
+    A search is what people buy a cluster for: it has to find what a local one finds, and to use all workers.
+    """  # noqa: D403, E501
     om, _ = ctx.om, _iris(ctx)
     x, y = om.datasets.get("iris[^y]"), om.datasets.get("iris[y]", squeeze=True)
     parameters = {"max_depth": [1, 2, 4], "criterion": ["gini", "entropy"]}
@@ -221,7 +241,11 @@ def _witness(
 
 @rule("MOD-009", independent=True)
 def virtualobj_models(ctx: Context) -> None:
-    """A @virtualobj model gets data, method and meta for predict, fit, score, reduce."""
+    """A @virtualobj model gets data, method and meta for predict, fit, score, reduce.
+
+    Functions as models are how everything that is no estimator gets in; they rely on being told what they are called
+    for.
+    """
     om, _ = ctx.om, _iris(ctx)
     om.models.put(_witness, "witness")
     model = om.runtime.model("witness")

@@ -32,7 +32,10 @@ def _dies_with_its_client(ctx: Context) -> None:
 
 @rule("RES-010", capability=Capability.DETACHED, refusal=_dies_with_its_client)
 def goes_on_without_its_client(ctx: Context) -> None:
-    """Work goes on and finishes when the client that submitted it has exited, canvases included (capability DETACHED)."""  # noqa: E501
+    """Work goes on and finishes when the client that submitted it has exited, canvases included (capability DETACHED).
+
+    A long job is submitted and the laptop is closed. Look for queues and objects that the engine ties to its client.
+    """  # noqa: E501
     ctx.deploy(held)
     gate = ctx.gate()
     client = ctx.subprocess(_LEAVES, ctx.log, gate)
@@ -65,7 +68,11 @@ def _all_finish_once(ctx: Context, handles: list[AsyncResult]) -> None:
 
 @rule("FLT-003", own_cluster=True, faults=(Fault.NODE,))
 def killed_node(ctx: Context) -> None:
-    """A whole worker node killed: its tasks run elsewhere; none is lost, none finishes twice."""
+    """A whole worker node killed: its tasks run elsewhere; none is lost, none finishes twice.
+
+    A node takes everything along: host, runners, and what they have fetched and not begun. The steward finds what is
+    owed by their lease.
+    """
     handles = _begun(ctx)
     ctx.kill_node(ctx.om.runtime.workers()[0])
     _all_finish_once(ctx, handles)
@@ -73,7 +80,11 @@ def killed_node(ctx: Context) -> None:
 
 @rule("FLT-004", own_cluster=True, faults=(Fault.BROKER,))
 def restarted_broker(ctx: Context) -> None:
-    """The broker or scheduler killed and started again: tasks submitted before it finish; the client's handles work."""  # noqa: E501
+    """The broker or scheduler killed and started again: tasks submitted before it finish; the client's handles work.
+
+    What a broker forgets the ledger knows. Look for an incarnation() that does not change, and for clients and
+    workers that do not connect again.
+    """
     handles = _begun(ctx)
     ctx.restart_broker()
     _all_finish_once(ctx, handles)

@@ -38,7 +38,10 @@ answer(sorted(name for name in sys.modules if name.startswith("suite_engine_")))
 
 @rule("PLG-001", independent=True)
 def found_by_scheme_alone(ctx: Context) -> None:
-    """An installed backend is found by its URL scheme without importing any other engine."""
+    """An installed backend is found by its URL scheme without importing any other engine.
+
+    Engines are large, and the one that is not used must cost nothing and break nothing.
+    """
     ctx.deploy(held)
     place = ctx.place / "engines"
     _install(place, "suite-engine-other", "suiteother", "suite_engine_other", _NOTES_ITS_IMPORT)
@@ -79,7 +82,10 @@ for url in argv:
 
 @rule("PLG-002", independent=True)
 def three_errors_of_plugins(ctx: Context) -> None:
-    """An unknown scheme, two packages claiming one name, and a backend that fails to import each give their own error with the next step."""  # noqa: E501
+    """An unknown scheme, two packages claiming one name, and a backend that fails to import each give their own error with the next step.
+
+    These three are what can be wrong with an installation, and each is mended in another way.
+    """  # noqa: E501
     place = ctx.place / "engines"
     _install(place, "suite-engine-one", "suitetwice", "suite_engine_one", _NOTES_ITS_IMPORT)
     _install(place, "suite-engine-two", "suitetwice", "suite_engine_two", _NOTES_ITS_IMPORT)

@@ -31,7 +31,11 @@ def _gated_model(data: object = None, log: str = "", gate: str = "") -> str:
 
 @rule("RES-001", independent=True)
 def actions_return_at_once(ctx: Context) -> None:
-    """An action returns without waiting for the task, with a handle whose id is unique."""
+    """An action returns without waiting for the task, with a handle whose id is unique.
+
+    Whoever submits many tasks must not wait for the first of them. Look for a submit() that waits for the worker's
+    answer.
+    """
     gate = ctx.gate()
     script = ctx.deploy(held)
     ctx.om.models.put(_gated_model, "gated")
@@ -57,7 +61,11 @@ def actions_return_at_once(ctx: Context) -> None:
 
 @rule("RES-002")
 def status_never_goes_back(ctx: Context) -> None:
-    """A task's status moves PENDING, STARTED, then SUCCESS, FAILURE or REVOKED, and never back."""
+    """A task's status moves PENDING, STARTED, then SUCCESS, FAILURE or REVOKED, and never back.
+
+    Programs decide by the status, so one that goes back makes them do things twice. It is read off the ledger's
+    facts: look for an end that was written before its claim.
+    """
     gate = ctx.gate()
     slots = ctx.slots()
     script = ctx.deploy(held)
@@ -142,7 +150,11 @@ def started_can_be_seen(ctx: Context) -> None:
 
 @rule("RES-004", independent=True)
 def get_can_be_repeated(ctx: Context) -> None:
-    """get() returns the value as often as it is asked."""
+    """get() returns the value as often as it is asked.
+
+    A result is a fact and no message in a queue: reading it takes nothing away, and what is done to one copy does not
+    show in the next.
+    """
     value = {"numbers": [1, 2, 3], "text": "ä"}
     handle = ctx.deploy(held).run(value, log=str(ctx.log))
     for _ in range(3):
@@ -158,7 +170,10 @@ def get_can_be_repeated(ctx: Context) -> None:
 
 @rule("RES-005", independent=True)
 def get_gives_up_in_time(ctx: Context) -> None:
-    """get(timeout) raises ResultTimeout in time, and the task goes on."""
+    """get(timeout) raises ResultTimeout in time, and the task goes on.
+
+    A limit on waiting is the reader's own affair. Look for a timeout that reaches the engine and cancels there.
+    """
     gate = ctx.gate()
     handle = ctx.deploy(held).run("late", log=str(ctx.log), gate=str(gate))
     for timeout in (0, 0.05, 0.3):
@@ -175,7 +190,11 @@ def get_gives_up_in_time(ctx: Context) -> None:
 
 @rule("RES-006", independent=True)
 def found_by_id_after_the_client(ctx: Context) -> None:
-    """A result is found by id from another process, after the submitting process has exited."""
+    """A result is found by id from another process, after the submitting process has exited.
+
+    A notebook is closed, a laptop sleeps, and the result is still wanted. Look for results that live in the client or
+    in the engine's memory.
+    """
     ctx.deploy(held)
     client = ctx.subprocess(
         """
@@ -206,7 +225,10 @@ def found_by_id_after_the_client(ctx: Context) -> None:
 
 @rule("RES-007", independent=True)
 def unknown_is_not_expired(ctx: Context) -> None:
-    """An id that was never issued raises UnknownTask; one whose result has expired raises ResultExpired."""
+    """An id that was never issued raises UnknownTask; one whose result has expired raises ResultExpired.
+
+    Silence about a mistyped id would be waited for for ever, and an expired result is no mistake of the reader's.
+    """
     handle = ctx.deploy(echo).run(1)
     assert ctx.value(handle) == 1
     altered = handle.id[:-1] + ("0" if handle.id[-1] != "0" else "1")
@@ -226,7 +248,11 @@ def unknown_is_not_expired(ctx: Context) -> None:
 
 @rule("RES-008", independent=True)
 def handles_are_pickled(ctx: Context) -> None:
-    """A handle can be pickled, sent to another process and used there."""
+    """A handle can be pickled, sent to another process and used there.
+
+    Handles travel: into other tasks, into a database, to a colleague. They hold ids and an address without
+    credentials, and no connection.
+    """
     gate = ctx.gate()
     handle = ctx.deploy(held).run([1, 2], log=str(ctx.log), gate=str(gate))
     data = pickle.dumps(handle)
@@ -257,7 +283,10 @@ def handles_are_pickled(ctx: Context) -> None:
 
 @rule("RES-009", independent=True)
 def awaiting_leaves_the_loop_free(ctx: Context) -> None:
-    """A handle can be awaited, and awaiting does not block the event loop."""
+    """A handle can be awaited, and awaiting does not block the event loop.
+
+    Services await hundreds of handles in one loop. Look for a wait that blocks the thread instead of being woken.
+    """
     gate = ctx.gate()
     script = ctx.deploy(held)
     failing = ctx.deploy(_fails)
@@ -320,7 +349,11 @@ def _prints(data: int = 0) -> int:
 
 @rule("RES-011", independent=True)
 def output_is_kept_with_the_record(ctx: Context) -> None:
-    """What a task prints is kept with its record, bounded, and logs() shows it in any process."""
+    """What a task prints is kept with its record, bounded, and logs() shows it in any process.
+
+    What a task has printed is the first thing somebody looks at, and an endless loop that prints must not fill the
+    store.
+    """
     script = ctx.deploy(_prints)
     small, large = script.run(), script.run(20_000)
     assert (ctx.value(small), ctx.value(large)) == (0, 20_000)

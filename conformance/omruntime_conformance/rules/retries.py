@@ -27,7 +27,11 @@ def _fails_until(data: int = 0, log: str = "", name: str = "") -> Any:
 
 @rule("ERR-008", independent=True)
 def retries_are_bounded(ctx: Context) -> None:
-    """retries=n runs a failing task at most n more times, retry_delay apart, and the last error is the one reported."""  # noqa: E501
+    """retries=n runs a failing task at most n more times, retry_delay apart, and the last error is the one reported.
+
+    Retries are bounded so that a broken task ends, and apart so that what is away can come back. Look for retries of
+    the engine's own beside the ledger's: they have to be switched off.
+    """
     ctx.deploy(_fails_until, "fails")
     never = 1000
 

@@ -19,7 +19,10 @@ def run(*args, **kwargs):
 
 @rule("SCR-001", independent=True)
 def exactly_the_arguments(ctx: Context) -> None:
-    """run() of a package gets exactly the arguments given and returns the envelope of section 3."""
+    """run() of a package gets exactly the arguments given and returns the envelope of section 3.
+
+    A script is a function that runs elsewhere: what it gets and what comes back is the same on every engine.
+    """
     ctx.om.scripts.put(ctx.package("plain", {"__init__.py": _RETURNS_ARGUMENTS}), "plain")
     script = ctx.om.runtime.script("plain")
     for args, kwargs in (
@@ -53,7 +56,10 @@ def run(log, gate):
 
 @rule("SCR-002")
 def new_package_at_once(ctx: Context) -> None:
-    """A package put again is what the next run uses, on every worker, without a restart."""
+    """A package put again is what the next run uses, on every worker, without a restart.
+
+    A fix that was deployed is in force. Look for modules that a worker has imported once and keeps.
+    """
     seen = []
     for version in ("one", "two", "three"):
         files = {"__init__.py": _VERSIONED, "version.py": f"VERSION = {version!r}\n"}
@@ -98,7 +104,10 @@ def run(where):
 
 @rule("SCR-003")
 def worker_as_before(ctx: Context) -> None:
-    """Modules and data files inside the package are found; sys.path, the working directory and sys.modules of the worker are as before."""  # noqa: E501
+    """Modules and data files inside the package are found; sys.path, the working directory and sys.modules of the worker are as before.
+
+    Workers serve many packages, one after the other; none of them may find what another one has left.
+    """  # noqa: E501
     files = {
         "__init__.py": _HOSTILE,
         "words.txt": "from a file",
@@ -165,7 +174,10 @@ def run(dataset, log, om=None):
 
 @rule("SCR-004", independent=True)
 def scripts_use_om(ctx: Context) -> None:
-    """A script can use `om`: read and write stores, submit more tasks."""
+    """A script can use `om`: read and write stores, submit more tasks.
+
+    A task is a client as well: it reads and writes the same stores and submits to the same engine.
+    """
     import pandas as pd
 
     om = ctx.om
@@ -200,7 +212,10 @@ def _om_in_any_place(ctx: Context) -> None:
 
 @rule("SCR-005", independent=True)
 def broken_packages_say_so(ctx: Context) -> None:
-    """A package without run(), or that fails to import, fails with an error that says so."""
+    """A package without run(), or that fails to import, fails with an error that says so.
+
+    A package that cannot run says why, by its own name and not by that of a module in the worker.
+    """
     cases = {
         "without_run": ("def start():\n    return 1\n", "run"),
         "no_function": ("run = 5\n", "run"),
@@ -219,7 +234,11 @@ def broken_packages_say_so(ctx: Context) -> None:
 
 @rule("SCR-007", independent=True)
 def client_script_needs_no_guard(ctx: Context) -> None:
-    """A client script needs no `__main__` guard, and its module is never imported by a worker."""
+    """A client script needs no `__main__` guard, and its module is never imported by a worker.
+
+    The client's module may open files, train a model, or start this very task; importing it on a worker would do so
+    there again.
+    """
     client = ctx.subprocess(
         """
         import os

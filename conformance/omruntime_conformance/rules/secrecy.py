@@ -35,7 +35,10 @@ class _Recorder(logging.Handler):
 
 @rule("SEC-002")
 def secrets_stay_secret(ctx: Context) -> None:
-    """Secrets (keys, passwords in URLs) appear in no log line, record, error, repr, or environment of user code."""
+    """Secrets (keys, passwords in URLs) appear in no log line, record, error, repr, or environment of user code.
+
+    Logs, records and tracebacks are copied into tickets and chats.
+    """
     key = ctx.auth.secret()
     recorder, root = _Recorder(), logging.getLogger()
     level = root.level

@@ -84,7 +84,10 @@ def _is_refused(ctx: Context, call: Call, what: str) -> None:
 
 @rule("SEC-001", independent=True)
 def bad_calls_are_refused(ctx: Context) -> None:
-    """A worker refuses a call that is unsigned, signed with another key, or altered, before decoding it."""
+    """A worker refuses a call that is unsigned, signed with another key, or altered, before decoding it.
+
+    Unpickling is running code. Whoever can reach the broker must not be able to run any.
+    """
     ctx.deploy(held)
     foreign = _of_another_key(ctx)
     handle, call = _genuine(ctx, "x" * 1000)
@@ -99,7 +102,11 @@ def bad_calls_are_refused(ctx: Context) -> None:
 
 @rule("SEC-003", rests_on=("SEC-001",), independent=True)
 def forgery_touches_no_other_task(ctx: Context) -> None:
-    """A forged envelope cannot end, change or read another task; whoever sent a refused call is told SignatureError."""  # noqa: E501
+    """A forged envelope cannot end, change or read another task; whoever sent a refused call is told SignatureError.
+
+    An id is no secret. Only who has the key acts on a task; and the one who sent a bad call has to learn that it was
+    refused.
+    """
     ctx.deploy(held)
     foreign = _of_another_key(ctx)
     ended = ctx.om.runtime.script("held").run("secret", log=str(ctx.log), name="ended")
@@ -126,7 +133,10 @@ def forgery_touches_no_other_task(ctx: Context) -> None:
 
 @rule("SEC-004", independent=True)
 def altered_pickles_are_not_loaded(ctx: Context) -> None:
-    """A stored pickle that was altered, or put without the key, is refused before it is loaded."""
+    """A stored pickle that was altered, or put without the key, is refused before it is loaded.
+
+    A pickle at rest runs on the next worker that loads it, so it is signed as calls are.
+    """
     om, bomb = ctx.om, _Bomb(str(ctx.log))
     x, y = [[0.0], [1.0], [2.0]], [0, 1, 1]
     om.models.put(GaussianNB().fit(x, y), "altered")

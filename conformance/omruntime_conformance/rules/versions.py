@@ -22,7 +22,10 @@ def _store(ctx: Context) -> pd.DataFrame:
 
 @rule("MOD-002", independent=True)
 def fit_adds_a_version(ctx: Context) -> None:
-    """fit adds a version and records the datasets it was fitted on; the version before it can still be used."""  # noqa: D403
+    """fit adds a version and records the datasets it was fitted on; the version before it can still be used.
+
+    What a model was fitted on, and what it was before, is asked when its predictions are questioned.
+    """  # noqa: D403
     _store(ctx)
     om, model = ctx.om, ctx.om.runtime.model("mean")
     before = len(om.models.revisions("mean"))
@@ -41,7 +44,10 @@ def fit_adds_a_version(ctx: Context) -> None:
 
 @rule("MOD-003")
 def refit_is_used_everywhere(ctx: Context) -> None:
-    """A refit is what the next predict uses, on every worker."""
+    """A refit is what the next predict uses, on every worker.
+
+    Workers keep models in memory. A worker that goes on with the old one gives old answers, now and then.
+    """
     frame = _store(ctx)
     ctx.om.datasets.put(frame, "other")
     model = ctx.om.runtime.model("mean")
@@ -73,7 +79,11 @@ def _predict_on_every_worker(ctx: Context, name: str, expected: float) -> set[in
 
 @rule("MOD-010", rests_on=("MOD-002",))
 def fits_at_the_same_time(ctx: Context) -> None:
-    """Two fits of one model at a time both leave a version, and neither is lost."""
+    """Two fits of one model at a time both leave a version, and neither is lost.
+
+    Two people, or two steps of a canvas, may fit one model. Look for a version that is read, counted up and written
+    back.
+    """
     _store(ctx)
     om, gate = ctx.om, ctx.gate()
     before = len(om.models.revisions("mean"))
@@ -90,7 +100,11 @@ def fits_at_the_same_time(ctx: Context) -> None:
 
 @rule("MOD-011", rests_on=("MOD-002",), own_cluster=True)
 def fit_again_after_a_lost_worker(ctx: Context) -> None:
-    """A fit that runs again after a lost worker leaves one version."""
+    """A fit that runs again after a lost worker leaves one version.
+
+    An attempt that was lost may have stored its model already. What an attempt stores becomes current with the
+    winning end only.
+    """
     _store(ctx)
     om, gate = ctx.om, ctx.gate()
     before = len(om.models.revisions("mean"))

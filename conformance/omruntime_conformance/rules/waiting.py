@@ -80,7 +80,11 @@ def _refused(ctx: Context) -> None:
 
 @rule("SCR-006", capability=Capability.NESTED_WAIT, refusal=_refused)
 def waiting_inside_a_task(ctx: Context) -> None:
-    """A script that waits for tasks it submitted gets their results, even when every worker is waiting so (capability NESTED_WAIT): the waiting task keeps its runner, a spare takes the slot, up to a stated bound with a clear error beyond."""  # noqa: E501
+    """A script that waits for tasks it submitted gets their results, even when every worker is waiting so (capability NESTED_WAIT): the waiting task keeps its runner, a spare takes the slot, up to a stated bound with a clear error beyond.
+
+    Recursive work deadlocks where every worker waits for a worker. Look for tasks that hold a slot of the engine
+    while they wait.
+    """  # noqa: E501
     ctx.deploy(held)
     ctx.deploy(_waits, "waits")
     _in_every_way(ctx)
