@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import faulthandler
 import json
+import os
 import signal
 import sys
 from multiprocessing.connection import Connection
@@ -19,10 +20,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from omruntime.masking import mask
 from omruntime_conformance.clusters import Clusters
 from omruntime_conformance.plugin import RECORDER
 from omruntime_conformance.recorder import Recorder, rule_of
 from omruntime_conformance.registry import Rule
+from omruntime_conformance.target import TARGET
 
 __all__ = ["main"]
 
@@ -62,11 +65,12 @@ class _Loop:
         return clusters
 
     def _again(self, rule: Rule, test_id: str) -> str:
-        return f"omruntime-conformance run '{self._target}' --rules {rule.id}"
+        return f"omruntime-conformance run '{mask(self._target)}' --rules {rule.id}"
 
 
-def main(descriptor: int, place: Path, target: str) -> int:
+def main(descriptor: int, place: Path) -> int:
     """Run the rules that come over the connection ``descriptor``, with ``place`` for files; return pytest's code."""
+    target = os.environ[TARGET]
     with (place / "stacks.txt").open("w") as stacks:
         # For a hang that not even a signal's handler in Python gets through.
         faulthandler.register(signal.SIGUSR1, file=stacks, all_threads=True)
@@ -78,4 +82,4 @@ def main(descriptor: int, place: Path, target: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]))
+    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2])))

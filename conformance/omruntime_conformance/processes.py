@@ -94,7 +94,6 @@ class JobProcess:
                     "omruntime_conformance.job",
                     str(theirs.fileno()),
                     str(self._place),
-                    self._target,
                 ],
                 env={**os.environ, **self._env, TARGET: self._target},
                 stdin=subprocess.DEVNULL,

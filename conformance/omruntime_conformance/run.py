@@ -14,12 +14,13 @@ from pathlib import Path
 
 from omruntime.abc import Capability
 from omruntime.errors import OmegaRuntimeError
+from omruntime.masking import mask
 from omruntime_conformance.processes import Answer, JobProcess
 from omruntime_conformance.recorder import make_report
 from omruntime_conformance.registry import REGISTRY, Rule, load_rules
 from omruntime_conformance.report import Outcome, Report, Status
 from omruntime_conformance.suite import RuntimeConformance
-from omruntime_conformance.target import TargetError, class_of, shown
+from omruntime_conformance.target import TargetError, class_of
 
 __all__ = ["Plan", "Run", "chosen_rules"]
 
@@ -98,7 +99,7 @@ class Run:
             backend = face.harness.backend
             self._work(face)
         seconds = time.monotonic() - self._started
-        target = shown(self._plan.target)
+        target = mask(self._plan.target)
         return make_report(backend, target, self._outcomes, self._declared, self._began, seconds)
 
     def _block_all(self, reason: str) -> None:
@@ -136,13 +137,7 @@ class Run:
         process = JobProcess(self._plan.target, place, self._plan.env)
         try:
             while (rule := self._take()) is not None:
-                broken = [id for id in rule.rests_on if id in self._failed]
-                if broken:
-                    reason = f"it rests on {', '.join(broken)}, which failed"
-                    answer = Answer(Outcome(rule.id, Status.BLOCKED, reason, failures=1))
-                else:
-                    answer = process.run(rule.id, rule.limit * self._patience, self._failed, self._broken)
-                self._keep(rule, answer)
+                self._keep(rule, process.run(rule.id, rule.limit * self._patience, self._failed, self._broken))
         finally:
             process.close()
 

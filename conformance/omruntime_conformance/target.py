@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from omruntime.masking import mask
 from omruntime.plugins import load_backend_class
 from omruntime_conformance.clusters import has_address
 from omruntime_conformance.harness import Harness
 from omruntime_conformance.suite import RuntimeConformance
 
-__all__ = ["TARGET", "TargetError", "class_of", "shown"]
+__all__ = ["TARGET", "TargetError", "class_of"]
 
 TARGET = "OMRUNTIME_CONFORMANCE_TARGET"
 """Environment variable with the target of a job."""
@@ -23,11 +22,6 @@ TARGET = "OMRUNTIME_CONFORMANCE_TARGET"
 
 class TargetError(ValueError):
     """What was to be run is not there; the message says what to give instead."""
-
-
-def shown(target: str) -> str:
-    """Return a target as it may be shown: a URL without its password."""
-    return mask(target)
 
 
 def class_of(target: str) -> type[RuntimeConformance]:
