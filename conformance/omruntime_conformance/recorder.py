@@ -16,6 +16,7 @@ import pytest
 
 from omruntime import Auth
 from omruntime.auth import default_auth
+from omruntime.masking import mask_text
 from omruntime_conformance.clusters import Clusters
 from omruntime_conformance.harness import Harness
 from omruntime_conformance.registry import RULES, Rule
@@ -168,16 +169,16 @@ def _outcome(rule: Rule, item: pytest.Item, report: pytest.TestReport) -> Outcom
         return Outcome(rule.id, Status.KNOWN, f"as is known: {_reason(report)}", link=link, seconds=seconds)
     verdict = item.stash[VERDICT]
     failures = int(verdict.status.is_failure)
-    return Outcome(rule.id, verdict.status, verdict.reason, seconds=seconds, failures=failures)
+    return Outcome(rule.id, verdict.status, mask_text(verdict.reason), seconds=seconds, failures=failures)
 
 
 def _reason(report: pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     text = str(crash.message if crash is not None else report.longrepr)
-    return next(iter(text.splitlines()), "")
+    return mask_text(next(iter(text.splitlines()), ""))
 
 
 def _detail(report: pytest.TestReport) -> str:
     parts = [report.longreprtext, *(f"{title}\n{text.rstrip()}" for title, text in report.sections if text.strip())]
-    text = "\n".join(parts)
+    text = mask_text("\n".join(parts))
     return text if len(text) <= _DETAIL_LIMIT else f"{text[:_DETAIL_LIMIT]}\n[{len(text)} characters, cut here]"

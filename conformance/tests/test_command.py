@@ -182,6 +182,14 @@ def test_nobody_at_the_address_is_told_by_each_rule(run: Ran) -> None:
     assert "local://nobody:1" in outcome.reason
 
 
+def test_a_password_in_the_url_is_shown_nowhere(run: Ran, capsys: pytest.CaptureFixture[str]) -> None:
+    code, report = run("local://user:hush@nobody:1", "RES-003,RES-004")
+    assert code == 1
+    assert "local://user:***@nobody:1" in told(report)["RES-003"].detail
+    assert "hush" not in str(report)
+    assert "hush" not in capsys.readouterr().out
+
+
 def test_a_cluster_that_dies_half_way_is_replaced(run: Ran) -> None:
     code, report = run("harnesses:DyingHalfWay", "RES-003,RES-004")
     outcomes = told(report)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from omruntime.abc import Backend, Call, Capability, Group, WorkerInfo
 from omruntime.auth import Auth, default_auth
+from omruntime.masking import mask
 from omruntime.wire import CallHeader
 from omruntime.worker import Host
 
@@ -46,7 +47,9 @@ class LocalBackend(Backend):
         if options:
             raise TypeError(f"local:// takes no {', '.join(sorted(options))}; it takes workers=, env= and auth=")
         if url.partition("://")[2].strip("/"):
-            raise ValueError(f"{url!r}: local:// has no address, its workers are on this machine; say 'local://'")
+            raise ValueError(
+                f"{mask(url)!r}: local:// has no address, its workers are on this machine; say 'local://'"
+            )
         host = Host(
             "local",
             workers or {"default": os.cpu_count() or 1},
