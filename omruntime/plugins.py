@@ -8,8 +8,18 @@ from typing import Any
 import pluggy
 
 from omruntime.errors import BackendNotInstalled, VersionMismatch
+from omruntime.masking import mask
 
-__all__ = ["BACKENDS", "KINDS", "PROJECT", "hookimpl", "hookspec", "installed_backends", "load_backend_class"]
+__all__ = [
+    "BACKENDS",
+    "KINDS",
+    "PROJECT",
+    "hookimpl",
+    "hookspec",
+    "installed_backends",
+    "load_backend_class",
+    "scheme_of",
+]
 
 PROJECT = "omruntime"
 BACKENDS = "omruntime.backends"
@@ -28,6 +38,20 @@ class _BackendSpec:
     @hookspec(firstresult=True)
     def omruntime_backend(self) -> Any:
         """Return the Backend class; the engine is imported here, not when the plug-in module is."""
+
+
+def scheme_of(url: str) -> str:
+    """Return the name of the engine that a URL asks for: its scheme up to ``+``.
+
+    Raises:
+        ValueError: it is no URL.
+    """
+    scheme, separator, _ = url.partition("://")
+    if not separator or not scheme:
+        raise ValueError(
+            f"{mask(url)!r} is no URL of an engine; say 'local://', 'dask://host:8786', 'ray://host:10001', ..."
+        )
+    return scheme.partition("+")[0]
 
 
 def installed_backends() -> dict[str, list[EntryPoint]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omruntime import Auth, Omega, OmegaRuntime
 from omruntime.abc import Capability
-from omruntime.plugins import load_backend_class
+from omruntime.plugins import load_backend_class, scheme_of
 from omruntime_conformance.harness import Cluster, Harness
 from omruntime_conformance.registry import Rule
 
@@ -37,7 +37,7 @@ def key_of(workers: Mapping[str, int]) -> str:
 
 def open_private(url: str, workers: Mapping[str, int], env: Mapping[str, str], auth: Auth) -> OmegaRuntime:
     """Open a private cluster of the engine that the URL's scheme names."""
-    engine = load_backend_class(url.partition("://")[0].partition("+")[0])
+    engine = load_backend_class(scheme_of(url))
     kind = type("OmegaRuntimeUnderTest", (OmegaRuntime,), {"backend": engine})
     opened: OmegaRuntime = kind(url, workers=dict(workers), env=dict(env), auth=auth)
     return opened

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from omruntime.plugins import load_backend_class
+from omruntime.plugins import load_backend_class, scheme_of
 from omruntime_conformance.clusters import has_address
 from omruntime_conformance.harness import Harness
 from omruntime_conformance.suite import RuntimeConformance
@@ -51,7 +51,7 @@ def _class_for(harness: type[Harness]) -> type[RuntimeConformance]:
 
 
 def _harness_of(url: str) -> type[Harness]:
-    load_backend_class(name := url.partition("://")[0].partition("+")[0])
+    load_backend_class(name := scheme_of(url))
 
     class AddressHarness(Harness):
         backend = name

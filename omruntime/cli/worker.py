@@ -34,11 +34,10 @@ def worker(settings: Settings, label: str, concurrency: int | None) -> None:
     the one that a call names, and with --store or OMRUNTIME_STORE that one is looked after from the beginning. Every
     worker is a steward of its stores. A worker needs the key of those who send it work: 'omruntime key' prints how.
     """
-    from omruntime.client.runtime import scheme_of
     from omruntime.client.slots import slot_counts
     from omruntime.config import runtime_url
     from omruntime.masking import mask
-    from omruntime.plugins import load_backend_class
+    from omruntime.plugins import load_backend_class, scheme_of
 
     url = runtime_url(settings.runtime)
     kind = load_backend_class(scheme_of(url))

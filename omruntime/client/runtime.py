@@ -20,7 +20,7 @@ from omruntime.client.slots import slot_counts
 from omruntime.client.submission import submit_now
 from omruntime.errors import OmegaRuntimeError
 from omruntime.masking import mask
-from omruntime.plugins import load_backend_class
+from omruntime.plugins import load_backend_class, scheme_of
 from omruntime.worker.private import open_backend
 
 if TYPE_CHECKING:
@@ -28,21 +28,7 @@ if TYPE_CHECKING:
     from omruntime.client.omega import Omega
     from omruntime.client.recording import Recorder
 
-__all__ = ["OmegaRuntime", "scheme_of"]
-
-
-def scheme_of(url: str) -> str:
-    """Return the name of the engine that a URL asks for: its scheme up to ``+``.
-
-    Raises:
-        ValueError: it is no URL.
-    """
-    scheme, separator, _ = url.partition("://")
-    if not separator or not scheme:
-        raise ValueError(
-            f"{mask(url)!r} is no URL of an engine; say 'local://', 'dask://host:8786', 'ray://host:10001', ..."
-        )
-    return scheme.partition("+")[0]
+__all__ = ["OmegaRuntime"]
 
 
 class OmegaRuntime:

@@ -16,7 +16,7 @@ from typing import Any
 from omruntime.abc import Backend
 from omruntime.auth import Auth
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError
-from omruntime.plugins import load_backend_class
+from omruntime.plugins import load_backend_class, scheme_of
 from omruntime.worker.channel import Channel
 from omruntime.worker.host import Host
 from omruntime.worker.life import tie_life_to
@@ -48,7 +48,7 @@ class _Private:
     def __init__(self, channel: Channel, config: dict[str, Any]) -> None:
         auth, url = Auth(config["user"], config["key"]), config["url"]
         self._channel, self._stop, self._waits = channel, threading.Event(), True
-        self._backend: Backend = load_backend_class(url.partition("://")[0].partition("+")[0]).open(url, auth=auth)
+        self._backend: Backend = load_backend_class(scheme_of(url)).open(url, auth=auth)
         try:
             self._host = Host.of(self._backend, config["workers"], auth, tied=True)
         except BaseException:
