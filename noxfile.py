@@ -19,7 +19,8 @@ os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + os.environ.get
 
 CODE = ("omruntime", "conformance/omruntime_conformance", "tests", "benchmarks", "noxfile.py")
 EXAMPLE = ("examples/spool/omruntime_spool", "examples/spool/tests")
-NOT_PINNED = ("pip", "omruntime", "omruntime-conformance")
+CELERY = ("backends/celery/omruntime_celery", "backends/celery/tests")
+NOT_PINNED = ("pip", "omruntime", "omruntime-celery", "omruntime-conformance", "omruntime-spool")
 
 
 def _run_all(session: nox.Session, *commands: tuple[str, ...]) -> None:
@@ -44,7 +45,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Types: mypy in strict mode, tests included."""
     # The tests of the suite are apart, since two folders named tests cannot be checked as one program.
-    _run_all(session, ("mypy", *CODE), ("mypy", "conformance/tests"), ("mypy", *EXAMPLE))
+    _run_all(session, ("mypy", *CODE), ("mypy", "conformance/tests"), ("mypy", *EXAMPLE), ("mypy", *CELERY))
 
 
 @nox.session

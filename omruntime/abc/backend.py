@@ -31,6 +31,7 @@ _TRANSLATED = (
     "submit",
     "submit_canvas",
     "submit_many",
+    "tell",
     "work",
     "workers",
 )
@@ -97,6 +98,8 @@ class Backend(ABC):
     """What its methods raise in place of the engine's own errors."""
     pause: float = 0.005
     """Seconds between two calls of `fetch`, where nothing happens."""
+    mailbox: str = ""
+    """Where `tell` reaches this process, recorded with the canvases that it submits; empty where nothing can."""
     lease: str = ""
     """Id of the `Host` that this engine's work dies with, where it is not detached from its client."""
 
@@ -181,6 +184,14 @@ class Backend(ABC):
         """
         self.submit_many(calls)
         return None
+
+    def tell(self, mailbox: str, id: str, outcome: bytes) -> None:
+        """Tell the process whose `mailbox` this is how a canvas has ended; by default it looks into the ledger.
+
+        The host that brings a canvas to its end calls it, where the canvas was submitted with a mailbox. What gets
+        lost is found in the ledger.
+        """
+        return
 
     def forward(self, call: Call) -> None:
         """Send a call whose outcome nobody waits for here: a host sends what its tasks submit, and what is owed."""

@@ -29,11 +29,14 @@ class WorkerHost(Protocol):
         for other tasks make room too.
         """
 
+    def on_freed(self, callback: Callable[[], None]) -> None:
+        """Have a callback called, in any thread, whenever `freed` is set: for engines with a loop of their own."""
+
     def submit(self, payload: Sequence[Buffer]) -> Future[bytes]:
         """Take a call; the future brings its packed outcome, or fails where the call was refused."""
 
-    def deliver(self, packed: bytes, answer: Callable[[bytes], None]) -> None:
-        """Take a call as `pack_call` made it.
+    def deliver(self, packed: bytes, answer: Callable[[bytes], None]) -> Future[bytes]:
+        """Take a call as `pack_call` made it, and return the future that `submit` does.
 
         Args:
             packed: the call.

@@ -31,7 +31,8 @@ class Conductor:
         ledger: the store's ledger.
         auth: keys that sign the ends of steps that never run, and of canvases.
         send: sends tasks whose turn has come; None where there is no engine, and a steward has to do it.
-        ended: told of each canvas that was brought to its end here: its id and its packed outcome.
+        ended: told of each canvas that was brought to its end here: its id, its packed outcome, and the mailbox of
+            the process that has submitted it.
         incarnation: names the engine's present life.
     """
 
@@ -40,7 +41,7 @@ class Conductor:
         ledger: Ledger,
         auth: Auth,
         send: Send | None,
-        ended: Callable[[str, bytes], None] = lambda canvas, outcome: None,
+        ended: Callable[[str, bytes, str], None] = lambda canvas, outcome, mailbox: None,
         incarnation: Callable[[], str] = str,
     ) -> None:
         self.records = CanvasRecords(ledger)
@@ -182,7 +183,7 @@ class Conductor:
             end = end_with(state, "SUCCESS", outcome, blobs)
         self._joins.pop(canvas, None)
         if self.records.end(canvas, end):
-            self._ended(canvas, end.outcome)
+            self._ended(canvas, end.outcome, _mailbox(state))
             self.records.clear(canvas)
 
     def cancel(self, canvas: str, why: str) -> tuple[bool, list[str]]:
@@ -198,7 +199,7 @@ class Conductor:
         if not self.records.end(canvas, end):
             return False, []
         self._joins.pop(canvas, None)
-        self._ended(canvas, end.outcome)
+        self._ended(canvas, end.outcome, _mailbox(state))
         running = self._revoke_steps(canvas, why)
         self.records.clear(canvas)
         return True, running
@@ -219,3 +220,7 @@ class Conductor:
             self._ledger.close_task(task, each.attempt, make_end(task, each))
         self.call_back(never_ran)
         return list(running)
+
+
+def _mailbox(state: TaskState) -> str:
+    return state.request.mailbox if state.request is not None else ""

@@ -269,4 +269,5 @@ def _request_of_canvas(recording: Recording, backend: Any) -> Request:
         incarnation=backend.incarnation(),
         canvas=recording.id,
         followed=True,
+        mailbox=backend.mailbox,
     )

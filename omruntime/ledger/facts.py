@@ -104,6 +104,8 @@ class Request(msgspec.Struct, array_like=True, frozen=True):
     """Whether it was not sent when it was submitted: it waits for the end of another task."""
     followed: bool = False
     """Whether something follows from its end: it is a step of a canvas, or a callback waits for it."""
+    mailbox: str = ""
+    """Where the engine can tell the submitter of a canvas of its end; empty where it cannot."""
 
 
 class Claim(msgspec.Struct, array_like=True, frozen=True):

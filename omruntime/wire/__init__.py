@@ -13,6 +13,7 @@ from omruntime.wire.envelope import (
     open_call,
     open_outcome,
     peek_call,
+    peek_outcome,
     seal,
 )
 from omruntime.wire.exceptions import decode_exception, encode_exception
@@ -40,6 +41,7 @@ __all__ = [
     "outcome_size",
     "pack_value",
     "peek_call",
+    "peek_outcome",
     "read_outcome",
     "seal",
     "success",

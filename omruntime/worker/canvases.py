@@ -28,12 +28,19 @@ class Canvases:
         send: sends a call to the engine.
         tied: what is not sent when this host is closed is not sent any more.
         incarnation: names the engine's present life.
+        tell: tells a mailbox of the end of a canvas.
     """
 
     def __init__(
-        self, auth: Auth, send: Callable[[Call], object], *, tied: bool, incarnation: Callable[[], str]
+        self,
+        auth: Auth,
+        send: Callable[[Call], object],
+        *,
+        tied: bool,
+        incarnation: Callable[[], str],
+        tell: Callable[[str, str, bytes], None],
     ) -> None:
-        self._auth, self._incarnation = auth, incarnation
+        self._auth, self._incarnation, self._tell = auth, incarnation, tell
         self._send = send
         self._tied = tied
         self._lock = threading.Lock()
@@ -102,11 +109,13 @@ class Canvases:
                 self._waiting[canvas] = future
         return future
 
-    def _ended(self, canvas: str, outcome: bytes) -> None:
+    def _ended(self, canvas: str, outcome: bytes, mailbox: str = "") -> None:
         with self._lock:
             future = self._waiting.pop(canvas, None)
         if future is not None:
             _resolve(future, outcome)
+        elif mailbox:
+            self._tell(mailbox, canvas, outcome)
 
     def cancelled(self, canvas: str) -> None:
         """Have those who wait for a canvas read the ledger: somebody else has ended it."""

@@ -48,6 +48,7 @@ class Dispatcher:
         self._spent: list[Delivery] = []
         self.closed = False
         self.freed = threading.Event()
+        self.when_freed: Callable[[], None] = lambda: None
         """Set whenever a slot has nothing to do any more, or a task begins to wait; `WorkerHost` says what for."""
         self.abandoned = False
         """Nobody waits any more for a store that is not there."""
@@ -174,6 +175,7 @@ class Dispatcher:
         """Tell whoever fetches calls that there may be more room."""
         if not self.freed.is_set():
             self.freed.set()
+        self.when_freed()
 
     def idle_for(self, labels: frozenset[str]) -> int:
         """Return how many idle slots have these labels, less the deliveries that wait for a slot already."""

@@ -90,7 +90,9 @@ class Host:
         self._dispatcher = Dispatcher(self.id, self.sites, self._keeper, implied)
         self._attempts = self._dispatcher.attempts = Attempts(self._dispatcher, auth)
         self.freed = self._dispatcher.freed
-        self._canvases = Canvases(auth, self._send, tied=tied, incarnation=self._outside.incarnation)
+        self._canvases = Canvases(
+            auth, self._send, tied=tied, incarnation=self._outside.incarnation, tell=self._outside.tell_of
+        )
         self._dispatcher.follow = self._canvases.follow
         self._crew = self._dispatcher.crew = Crew(self._make_slot, self._dispatcher)
         self._waits = Waits(self._dispatcher, self._crew, self._canvases, spares)
@@ -154,6 +156,10 @@ class Host:
         """Return how many more calls of a label would begin at once; a tied host takes all there are."""
         return sys.maxsize if self.tied else self._crew.room(label_set(label))
 
+    def on_freed(self, callback: Callable[[], None]) -> None:
+        """Have a callback called, in any thread, whenever there may be more room than before."""
+        self._dispatcher.when_freed = callback
+
     def look_after(self, store_url: str) -> None:
         """Be a steward of a store from now on, and not only from the first call on that names it.
 
@@ -162,9 +168,9 @@ class Host:
         """
         self.sites.know(store_url)
 
-    def deliver(self, packed: bytes, answer: Callable[[bytes], None]) -> None:
+    def deliver(self, packed: bytes, answer: Callable[[bytes], None]) -> Future[bytes]:
         """Take a call as one byte string, and give its answer as one; see `WorkerHost.deliver`."""
-        deliver(lambda call: self.submit(call.payload), packed, answer)
+        return deliver(lambda call: self.submit(call.payload), packed, answer)
 
     def submit(self, payload: Sequence[Buffer]) -> Future[bytes]:
         """Take a call; the future brings its packed outcome, or empty bytes when the ledger alone can tell.

@@ -9,10 +9,12 @@ from concurrent.futures import Future
 
 from omruntime.abc import Backend, Call, WorkerInfo, pack_answer, unpack_call
 from omruntime.errors import NoSuchLabel, OmegaRuntimeError, RuntimeClosed
+from omruntime.masking import mask_text
+from omruntime.wire import peek_outcome
 from omruntime.worker.crew import Crew
 from omruntime.worker.delivery import label_set
 
-__all__ = ["Outside", "deliver", "refused"]
+__all__ = ["Outside", "deliver", "refused", "status_of"]
 
 _log = logging.getLogger("omruntime.worker")
 
@@ -56,6 +58,14 @@ class Outside:
             except OmegaRuntimeError:
                 _log.exception("the engine at %s could not be told who works for it", self.address)
 
+    def tell_of(self, mailbox: str, canvas: str, outcome: bytes) -> None:
+        """Tell a mailbox of the end of a canvas; who waits there looks into the ledger where that fails."""
+        try:
+            if self._backend is not None:
+                self._backend.tell(mailbox, canvas, outcome)
+        except OmegaRuntimeError:
+            _log.exception("the end of canvas %s could not be told to those who wait for it", canvas)
+
     def everybody(self) -> list[WorkerInfo]:
         """List the workers of the engine; those of this host where the engine does not answer."""
         try:
@@ -94,7 +104,17 @@ def refused(error: OmegaRuntimeError) -> Future[bytes]:
     return future
 
 
-def deliver(submit: Callable[[Call], Future[bytes]], packed: bytes, answer: Callable[[bytes], None]) -> None:
+def status_of(done: Future[bytes]) -> str:
+    """Return how a call that a host was given has ended: SUCCESS, FAILURE, REVOKED; REFUSED; or empty.
+
+    Empty means that this host has not run it, since another delivery of it was faster.
+    """
+    if done.exception() is not None:
+        return "REFUSED"
+    return peek_outcome(done.result()).status if done.result() else ""
+
+
+def deliver(submit: Callable[[Call], Future[bytes]], packed: bytes, answer: Callable[[bytes], None]) -> Future[bytes]:
     """Submit a packed call, and give its packed answer; none where the host was closed before it could begin."""
 
     def pass_on(done: Future[bytes]) -> None:
@@ -105,4 +125,8 @@ def deliver(submit: Callable[[Call], Future[bytes]], packed: bytes, answer: Call
         future = submit(unpack_call(packed))
     except OmegaRuntimeError as exc:
         future = refused(exc)
+    if future.done() and (refusal := future.exception()) is not None:
+        why = mask_text(str(refusal))
+        _log.warning("a call was refused, and changes nothing: %s: %s", type(refusal).__name__, why)
     future.add_done_callback(pass_on)
+    return future

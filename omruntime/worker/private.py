@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
@@ -23,6 +24,8 @@ from omruntime.worker.life import Lifeline
 __all__ = ["PrivateWorker", "open_backend"]
 
 _MODULE = "omruntime.worker.serving"
+_START_LIMIT = 60.0
+_LOOK = 0.01
 
 
 class PrivateWorker:
@@ -149,9 +152,21 @@ class _PrivateBackend(Backend):
             stack.callback(self._worker.close, wait=False)
             self._engine = kind.open(url, auth=auth, **options)
             stack.callback(self._engine.close)
+            self._wait_for_workers(url)
             self._stack = stack.pop_all()
         self.name, self.address, self.lease = self._engine.name, self._engine.address, self._worker.host  # type: ignore[misc]
+        self.mailbox = self._engine.mailbox
         self.capabilities = self._engine.capabilities - {Capability.DETACHED}
+
+    def _wait_for_workers(self, url: str) -> None:
+        deadline = time.monotonic() + _START_LIMIT
+        while not self._engine.workers():
+            if time.monotonic() >= deadline:
+                raise BackendUnavailable(
+                    f"the worker process of {mask(url)} has not said within {_START_LIMIT:.0f} s that it works; what "
+                    "it said is in this program's error output"
+                )
+            time.sleep(_LOOK)
 
     @classmethod
     def open(cls, url: str, **options: Any) -> Self:
@@ -162,6 +177,9 @@ class _PrivateBackend(Backend):
 
     def submit_many(self, calls: Sequence[Call]) -> list[Future[bytes]]:
         return self._engine.submit_many(calls)
+
+    def submit_canvas(self, id: str, calls: Sequence[Call]) -> Future[bytes] | None:
+        return self._engine.submit_canvas(id, calls)
 
     def expect_store(self, url: str) -> None:
         if url not in self._stores:

@@ -1,0 +1,212 @@
+"""The engine: calls and answers are messages of a Celery broker, and Celery's workers are the hosts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from typing import Any, Self
+
+from celery import Celery
+
+from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo, pack_answer
+from omruntime.errors import BackendUnavailable
+from omruntime.ledger import lease_period
+from omruntime.masking import mask_text
+from omruntime_celery.broker import app_for, is_private, queue_of, shown
+from omruntime_celery.errors import ERRORS
+from omruntime_celery.mailbox import Mailbox
+from omruntime_celery.post import AnswerPost, Post
+from omruntime_celery.presence import Presence, pack_presence
+from omruntime_celery.private import private_redis
+
+__all__ = ["CeleryBackend"]
+
+_LIFE_HOLDS = 1.0
+"""Seconds for which the broker's life is taken to be the one that was seen last."""
+
+
+class CeleryBackend(Backend):
+    """Sends calls through a Celery broker to the hosts in Celery's workers."""
+
+    name = "celery"
+    schemes = (
+        "celery",
+        "celery+redis",
+        "celery+rediss",
+        "celery+sentinel",
+        "celery+amqp",
+        "celery+amqps",
+    )
+    capabilities = frozenset(Capability)
+    errors = ERRORS
+
+    def __init__(self, url: str, app: Celery, mine: bool) -> None:
+        self.address, self.app, self._mine = shown(url), app, mine
+        self._private = is_private(url)
+        self._post = Post(app, self._private)
+        self._answers = Answers()
+        self._presence = Presence(self._ask_who_works)
+        self._mailbox = Mailbox(app, self._answers.give, self._presence.hear)
+        self._replies = AnswerPost(self._post, tuple(ERRORS))
+        self.mailbox = self._mailbox.name
+        self._life, self._life_seen = "", float("-inf")
+        self._host_said: tuple[str, Sequence[WorkerInfo]] = ("", ())
+        self._closing = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    def open(cls, url: str, **options: Any) -> Self:
+        """Connect to a broker, by the user's app where one is given as ``app``."""
+        app, conf = options.pop("app", None), options.pop("conf", None)
+        options.pop("auth", None)
+        if options or (app is not None and conf):
+            raise TypeError(
+                f"{shown(url)} takes no {', '.join(options) or 'conf= beside app='}; it takes conf= or app="
+            )
+        opened = app_for(url, conf) if app is None else app
+        try:
+            with opened.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=10)
+        except tuple(ERRORS) as exc:
+            raise BackendUnavailable(_nobody_there(url, exc)) from exc
+        return cls(url, opened, app is None)
+
+    @classmethod
+    def private(cls) -> AbstractContextManager[str]:
+        """Have a Redis of our own."""
+        return private_redis()
+
+    # -- calls ---------------------------------------------------------------------------------------------------
+
+    def submit(self, call: Call) -> Future[bytes]:
+        """Publish a call for the workers of its labels."""
+        self._mailbox.listen()
+        future = self._answers.expect(call.id)
+        try:
+            self._post.call(call, self.mailbox)
+        except BaseException:
+            future.cancel()
+            raise
+        return future
+
+    def submit_many(self, calls: Sequence[Call]) -> list[Future[bytes]]:
+        """Publish many calls, in few round trips."""
+        self._mailbox.listen()
+        futures = [self._answers.expect(call.id) for call in calls]
+        self._post.calls(calls, self.mailbox)
+        return futures
+
+    def submit_canvas(self, id: str, calls: Sequence[Call]) -> Future[bytes]:
+        """Publish the first steps; whoever ends the canvas tells this process so."""
+        self._mailbox.listen()
+        future = self._answers.expect(id)
+        try:
+            self._post.calls(calls, "")
+        except BaseException:
+            future.cancel()
+            raise
+        return future
+
+    def forward(self, call: Call) -> None:
+        """Publish a call whose answer nobody waits for here."""
+        self._post.call(call, "")
+
+    def answer(self, mailbox: str, id: str, answer: bytes) -> None:
+        """Send the packed answer of a call to the one who has submitted it."""
+        self._replies.send(mailbox, id, answer)
+
+    def tell(self, mailbox: str, id: str, outcome: bytes) -> None:
+        """Send the outcome of a canvas to the one who has submitted it."""
+        done: Future[bytes] = Future()
+        done.set_result(outcome)
+        self._replies.send(mailbox, id, pack_answer(done))
+
+    def cancel(self, id: str) -> bool:
+        """Tell all hosts that a task is cancelled; the one that runs it stops it."""
+        self.app.control.broadcast("omruntime_cancel", arguments={"task": id})
+        return True
+
+    # -- workers -------------------------------------------------------------------------------------------------
+
+    def workers(self) -> list[WorkerInfo]:
+        """List the workers that have been heard of within their lease."""
+        self._mailbox.listen()
+        return self._presence.workers()
+
+    def _ask_who_works(self) -> None:
+        self.app.control.broadcast("omruntime_who")
+
+    def announce(self, workers: Sequence[WorkerInfo]) -> None:
+        """Say who works in this process, and go on saying it with `say_again`."""
+        self._host_said = (self.mailbox, tuple(workers))
+        self.say_again()
+
+    def say_again(self) -> None:
+        """Say again who works in this process, so that it counts as alive."""
+        host, workers = self._host_said
+        if host:
+            self._post.news(pack_presence(host, lease_period(), workers))
+
+    def work(self, host: WorkerHost, stop: threading.Event) -> None:
+        """Be one of Celery's workers."""
+        from omruntime_celery.station import work
+
+        work(self, host, stop)
+
+    # -- the broker ----------------------------------------------------------------------------------------------
+
+    @property
+    def is_private(self) -> bool:
+        """Whether its only worker takes all calls, from one queue."""
+        return self._private
+
+    def incarnation(self) -> str:
+        """Name the run of the Redis server; RabbitMQ keeps what it has confirmed, and its lives have no names."""
+        now = time.monotonic()
+        if now - self._life_seen > _LIFE_HOLDS:
+            self._life, self._life_seen = self._read_life(), now
+        return self._life
+
+    def _read_life(self) -> str:
+        with self._post.producer() as producer:
+            channel = producer.channel
+            if producer.connection.transport.driver_type != "redis":
+                return ""
+            with channel.conn_or_acquire() as client:
+                return str(client.info("server")["run_id"])
+
+    def waiting(self, label: str) -> int:
+        """Return how many calls wait in the queue of a set of labels."""
+        with self._post.producer() as producer:
+            return int(queue_of(label, self._private)(producer.channel).queue_declare(passive=False).message_count)
+
+    def close(self) -> None:
+        """End the threads and connections of this process; an app of the user's stays open."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        host, _ = self._host_said
+        if host:
+            self._leave()
+        self._replies.close()
+        self._mailbox.close(self._post.producer)
+        self._answers.close()
+        if self._mine:
+            self.app.close()
+
+    def _leave(self) -> None:
+        try:
+            self.announce([])
+        except BackendUnavailable:
+            # Its lease runs out.
+            return
+
+
+def _nobody_there(url: str, error: BaseException) -> str:
+    where = shown(url).removeprefix("celery+")
+    kind = "a RabbitMQ: rabbitmq-server" if where.startswith("amqp") else "a Redis: redis-server"
+    return f"no broker answers at {where}: {mask_text(str(error))}; check the address, or start {kind}"

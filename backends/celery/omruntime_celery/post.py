@@ -1,0 +1,150 @@
+"""What this process publishes: calls, answers, and who works here."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from celery import Celery
+from kombu import Producer
+
+from omruntime.abc import Call, pack_call
+from omruntime_celery.broker import CONTENT, TASK, WORKERS, queue_of
+from omruntime_celery.mailbox import pack_letters
+
+__all__ = ["AnswerPost", "Post"]
+
+_log = logging.getLogger("omruntime.celery")
+_BYTES = {"content_type": CONTENT, "content_encoding": "binary"}
+_PATIENCE = {"max_retries": 4, "interval_start": 0.05, "interval_step": 0.1, "interval_max": 0.5}
+"""How a broker is tried again that did not answer: about a second."""
+
+
+class Post:
+    """Publishes by the connections of an app.
+
+    Args:
+        app: the app.
+        private: all calls go to the one worker that there is.
+    """
+
+    def __init__(self, app: Celery, private: bool) -> None:
+        self._app, self._private = app, private
+        self._origin = f"{app.main}@omruntime"
+        errors = app.connection_for_write()
+        self._errors = (*errors.connection_errors, *errors.channel_errors)
+
+    @contextmanager
+    def producer(self) -> Iterator[Producer]:
+        """Give a producer of the app's pool."""
+        with self._app.producer_pool.acquire(block=True) as producer:
+            yield producer
+
+    def _publish(self, body: bytes, **where: Any) -> None:
+        with self.producer() as producer:
+            try:
+                producer.publish(body, **_BYTES, **where)
+            except self._errors:
+                # The connection may have been idle while the broker was away.
+                producer.publish(body, **_BYTES, **where, retry=True, retry_policy=dict(_PATIENCE))
+
+    def call(self, call: Call, mailbox: str) -> None:
+        """Publish a call for the workers of its labels; its answer is sent to the mailbox, where one is named."""
+        self._publish(pack_call(call), **self._envelope(call, mailbox))
+
+    def calls(self, calls: Sequence[Call], mailbox: str) -> None:
+        """Publish many calls, in few round trips where the transport can."""
+        with self.producer() as producer:
+            if not getattr(producer, "supports_batch_publish", False):
+                for call in calls:
+                    self.call(call, mailbox)
+                return
+            with producer.batch():
+                for call in calls:
+                    producer.publish(pack_call(call), **_BYTES, **self._envelope(call, mailbox))
+
+    def _envelope(self, call: Call, mailbox: str) -> dict[str, Any]:
+        where = queue_of(call.label, self._private)
+        headers = {
+            "lang": "py",
+            "task": TASK,
+            "id": call.id,
+            "root_id": call.id,
+            "shadow": call.name,
+            "label": call.label,
+            "argsrepr": "()",
+            "kwargsrepr": "{}",
+            "origin": self._origin,
+            "retries": 0,
+            "ignore_result": True,
+        }
+        return {
+            "exchange": "",
+            "routing_key": where.name,
+            "declare": [where],
+            "headers": headers,
+            "correlation_id": call.id,
+            "reply_to": mailbox,
+            "delivery_mode": 2,
+        }
+
+    def letters(self, mailbox: str, letters: list[tuple[str, bytes]]) -> None:
+        """Publish answers to a mailbox."""
+        self._publish(pack_letters(letters), exchange="", routing_key=mailbox, delivery_mode=1)
+
+    def news(self, said: bytes) -> None:
+        """Publish what this process says of itself to everybody who listens."""
+        self._publish(said, exchange=WORKERS, routing_key="", declare=[WORKERS], delivery_mode=1)
+
+
+class AnswerPost:
+    """Sends answers in a thread of its own, those to one mailbox that are there at a time as one message."""
+
+    def __init__(self, post: Post, errors: tuple[type[BaseException], ...]) -> None:
+        self._post, self._errors = post, errors
+        self._waiting: queue.SimpleQueue[tuple[str, str, bytes] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def send(self, mailbox: str, id: str, answer: bytes) -> None:
+        """Have an answer sent; it is dropped where the broker is gone, since the ledger has the outcome."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="omruntime-celery-answers", daemon=True)
+                self._thread.start()
+        self._waiting.put((mailbox, id, answer))
+
+    def _run(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            batch, last = [first], False
+            while not self._waiting.empty():
+                following = self._waiting.get()
+                if following is None:
+                    last = True
+                    break
+                batch.append(following)
+            self._send(batch)
+            if last:
+                return
+
+    def _send(self, batch: list[tuple[str, str, bytes]]) -> None:
+        letters: dict[str, list[tuple[str, bytes]]] = {}
+        for mailbox, id, answer in batch:
+            letters.setdefault(mailbox, []).append((id, answer))
+        for mailbox, those in letters.items():
+            try:
+                self._post.letters(mailbox, those)
+            except self._errors as exc:
+                _log.warning("%d answers could not be sent; who waits reads the ledger: %s", len(those), exc)
+
+    def close(self) -> None:
+        """Send what is left, and end the thread."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._waiting.put(None)
+            thread.join()

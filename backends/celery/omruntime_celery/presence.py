@@ -1,0 +1,75 @@
+"""Who works: what workers say of themselves, kept for as long as they go on saying it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from omruntime.abc import WorkerInfo
+
+__all__ = ["Presence", "pack_presence"]
+
+_FIRST = 1.0
+"""Seconds that the first answer to the question who is there may take."""
+_GRACE = 0.05
+"""Seconds that the others may take after it."""
+
+
+class _Message(msgspec.Struct):
+    host: str
+    period: float
+    workers: list[WorkerInfo]
+
+
+_decoder = msgspec.json.Decoder(_Message)
+
+
+def pack_presence(host: str, period: float, workers: Sequence[WorkerInfo]) -> bytes:
+    """Return what a worker process says: who works in it, and for how many seconds that holds; nobody at its end."""
+    return msgspec.json.encode(_Message(host, period, list(workers)))
+
+
+class Presence:
+    """The workers that have been heard of.
+
+    Args:
+        ask: asks all workers to say who they are.
+    """
+
+    def __init__(self, ask: Callable[[], None]) -> None:
+        self._ask = ask
+        self._condition = threading.Condition()
+        self._heard: dict[str, tuple[float, list[WorkerInfo]]] = {}
+        self._asked = False
+
+    def hear(self, packed: bytes) -> None:
+        """Take what a worker process says; what is none of ours is dropped."""
+        try:
+            message = _decoder.decode(packed)
+        except msgspec.MsgspecError:
+            return
+        with self._condition:
+            if message.workers:
+                self._heard[message.host] = (time.monotonic() + message.period, message.workers)
+            else:
+                self._heard.pop(message.host, None)
+            self._condition.notify_all()
+
+    def workers(self) -> list[WorkerInfo]:
+        """List those who live; the first time all are asked, and a moment is left them to answer."""
+        with self._condition:
+            first, self._asked = not self._asked, True
+        if first:
+            self._ask()
+            with self._condition:
+                if self._condition.wait_for(lambda: bool(self._heard), _FIRST):
+                    self._condition.wait_for(lambda: False, _GRACE)
+        now = time.monotonic()
+        with self._condition:
+            self._heard = {host: said for host, said in self._heard.items() if said[0] > now}
+            return sorted(
+                (each for _, workers in self._heard.values() for each in workers), key=lambda each: each.name
+            )

@@ -1,0 +1,386 @@
+"""Celery's worker as a host: it takes our messages off the queues and hands the calls in them to a `Host`.
+
+The pool of Celery is not used. A call is acknowledged when it is over, or after a minute: until then it counts
+against the worker's prefetch count, which is what it runs and what it has room for. So it takes no call that would
+have to wait here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery, Task, bootsteps
+from celery.exceptions import ImproperlyConfigured
+from celery.worker import state
+from celery.worker.consumer.tasks import Tasks
+from celery.worker.control import control_command
+from celery.worker.request import Request
+
+from omruntime.abc import WorkerHost
+from omruntime.auth import default_auth
+from omruntime.errors import BackendUnavailable, OmegaRuntimeError
+from omruntime.ledger import lease_period
+from omruntime.worker import Host, status_of
+from omruntime_celery.broker import CONTENT, TASK, address_of, queues_of
+from omruntime_celery.errors import ERRORS
+
+if TYPE_CHECKING:
+    from omruntime_celery.backend import CeleryBackend
+
+__all__ = ["join", "work"]
+
+_log = logging.getLogger("omruntime.celery")
+_LONGEST_UNACKNOWLEDGED = 60.0
+"""Seconds after which a call is acknowledged though it runs: RabbitMQ gives up a channel after half an hour."""
+_LOOK = 0.05
+_NOTHING: Any = ((), {}, {})
+"""What Celery's own tools see of a call's arguments."""
+_EVENTS = {"SUCCESS": "task-succeeded", "REVOKED": "task-revoked", "REFUSED": "task-rejected"}
+
+
+class Station:
+    """What is between Celery's consumer and a host, in the thread of Celery's event loop.
+
+    Args:
+        backend: the engine, as it is open in this process.
+        host: takes the calls.
+        label: the labels of this worker's slots.
+        stop: ends the worker when it is set.
+    """
+
+    def __init__(self, backend: CeleryBackend, host: WorkerHost, stop: threading.Event | None = None) -> None:
+        self.backend, self.host, self._stop = backend, host, stop
+        self._held: dict[Any, tuple[Request, float]] = {}
+        self._over: deque[tuple[Any, Future[bytes]]] = deque()
+        self._paused = False
+        self._hears, self._wakes = socket.socketpair()
+        self._hears.setblocking(False)
+        self._wakes.setblocking(False)
+        self._awake = False
+        self._consumer: Any = None
+        self.lost = False
+        host.on_freed(self._wake)
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Labels of this worker: those that all its slots have, together."""
+        return frozenset(label for worker in self._host_workers() for label in worker.labels)
+
+    def _host_workers(self) -> list[Any]:
+        return self.host.workers() if isinstance(self.host, Host) else []
+
+    # -- in Celery's event loop ----------------------------------------------------------------------------------
+
+    def attach(self, consumer: Any) -> None:
+        """Begin to work for a connection: what the one before has brought is the ledger's now."""
+        self._consumer, self._paused = consumer, False
+        self._held.clear()
+        self._adjust()
+        self._say()
+
+    def listen(self, hub: Any) -> None:
+        """Have the event loop look at what other threads have done, and at the time."""
+        hub.add_reader(self._hears.fileno(), self._look)
+        hub.timer.call_repeatedly(min(lease_period() / 3, 1.0), self._say)
+        hub.timer.call_repeatedly(1.0, self._let_go)
+        if self._stop is not None:
+            hub.timer.call_repeatedly(_LOOK, self._end_when_told)
+
+    def _end_when_told(self) -> None:
+        if self._stop is not None and self._stop.is_set() and state.should_stop is None:
+            state.should_stop = os.EX_OK
+
+    def _say(self) -> None:
+        try:
+            self.backend.say_again()
+        except OmegaRuntimeError as exc:
+            _log.warning("it could not be said who works here: %s", exc)
+
+    def take(self, message: Any, *_: Any, **__: Any) -> None:
+        """Hand a message's call to the host."""
+        if message.content_type != CONTENT or not isinstance(message.body, bytes):
+            _log.warning(
+                "a message of the content type %.80r was refused, and nothing of it decoded", message.content_type
+            )
+            self._acknowledge(message)
+            return
+        headers = message.headers
+        if not self.host.tied and not self.host.room(str(headers.get("label", ""))):
+            self._pause(message)
+            return
+        try:
+            request = self._requested(message)
+        except Exception:  # noqa: BLE001
+            # Whoever can write to the broker can write any headers, and the worker has to live.
+            _log.warning("a message with headers that are not Celery's was refused")
+            self._acknowledge(message)
+            return
+        self._held[message] = (request, time.monotonic())
+        mailbox, id = message.properties.get("reply_to") or "", request.id
+        answer = partial(self.backend.answer, mailbox, id) if mailbox else _nobody
+        future = self.host.deliver(message.body, answer)
+        if self.host.tied:
+            self._acknowledge(message)
+        future.add_done_callback(partial(self._ended, message))
+
+    def _requested(self, message: Any) -> Request:
+        """Have Celery's own tools show the call."""
+        consumer, headers = self._consumer, message.headers
+        headers.setdefault("id", message.properties.get("correlation_id") or "")
+        request = Request(
+            message,
+            app=consumer.app,
+            hostname=consumer.hostname,
+            eventer=consumer.event_dispatcher,
+            task=consumer.app.tasks[TASK],
+            body=_NOTHING,
+            headers=headers,
+            decoded=True,
+            utc=True,
+        )
+        state.task_reserved(request)
+        state.task_accepted(request)
+        self._tell("task-received", request, args="", kwargs="")
+        self._tell("task-started", request)
+        return request
+
+    def _tell(self, kind: str, request: Request, **fields: Any) -> None:
+        eventer = self._consumer.event_dispatcher
+        if eventer is not None and eventer.enabled:
+            eventer.send(kind, uuid=request.id, name=request.name, **fields)
+
+    def _pause(self, message: Any) -> None:
+        """Give a message back that would have to wait here, and take no more until there is room."""
+        self._paused = True
+        self._consumer.task_consumer.cancel()
+        message.requeue()
+
+    def _acknowledge(self, message: Any) -> None:
+        if not message.acknowledged:
+            message.ack_log_error(_log, self._consumer.connection_errors)
+
+    # -- from other threads --------------------------------------------------------------------------------------
+
+    def _ended(self, message: Any, done: Future[bytes]) -> None:
+        self._over.append((message, done))
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._awake:
+            return
+        self._awake = True
+        try:
+            self._wakes.send(b"x")
+        except OSError:
+            # It is full of calls to wake up, or closed.
+            return
+
+    # -- back in the event loop ----------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        self._awake = False
+        try:
+            self._hears.recv(4096)
+        except BlockingIOError:
+            return
+        while self._over:
+            self._finish(*self._over.popleft())
+        self._adjust()
+
+    def _finish(self, message: Any, done: Future[bytes]) -> None:
+        held = self._held.pop(message, None)
+        if held is None:
+            return
+        request, since = held
+        self._acknowledge(message)
+        state.task_ready(request)
+        status = status_of(done)
+        kind = _EVENTS.get(status, "task-failed")
+        self._tell(kind, request, runtime=time.monotonic() - since, result="", exception=status, traceback="")
+
+    def _let_go(self) -> None:
+        """Acknowledge what has run for a while: the ledger knows it, and brokers lose their patience."""
+        now = time.monotonic()
+        for message, (_, since) in list(self._held.items()):
+            if now - since > _LONGEST_UNACKNOWLEDGED:
+                self._acknowledge(message)
+        self._adjust()
+
+    def _adjust(self) -> None:
+        """Have the broker bring as many calls as there is room for, beside those that are not acknowledged."""
+        consumer = self._consumer
+        if consumer is None or consumer.qos is None:
+            return
+        if self.host.tied:
+            consumer.qos.value = 0
+            return
+        room = self.host.room(",".join(sorted(self.labels)))
+        unacknowledged = sum(not message.acknowledged for message in self._held)
+        consumer.qos.value = max(1, unacknowledged + room)
+        if self._paused and room and consumer.task_consumer is not None:
+            self._paused = False
+            consumer.task_consumer.consume()
+
+    def close(self) -> None:
+        """Let go of the loop."""
+        self.host.on_freed(lambda: None)
+        self._hears.close()
+        self._wakes.close()
+
+
+def _nobody(answer: bytes) -> None:
+    """Drop an answer that nobody waits for."""
+
+
+class OurTask(Task):  # type: ignore[misc]
+    """What Celery finds when a message of ours arrives; it is never run by a pool."""
+
+    name = TASK
+    ignore_result = True
+    Strategy = "omruntime_celery.station:strategy"
+
+    def run(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse to be called."""
+        raise NotImplementedError("calls of omruntime are sent by om.runtime, not by Celery's apply_async()")
+
+
+def strategy(task: Task, app: Celery, consumer: Any) -> Callable[..., None]:
+    """Return what takes our messages (Celery's name for it)."""
+    station: Station = consumer.controller.omruntime
+    return station.take
+
+
+class HostStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Makes the host of a worker before the worker connects, and ends it when it does not consume any more."""
+
+    requires = ("celery.worker.components:Timer",)
+
+    def __init__(self, worker: Any, omruntime: Station | None = None, **options: Any) -> None:
+        super().__init__(worker, **options)
+        queues = worker.app.amqp.queues
+        self._labels = sorted({part.strip() for name in queues.consume_from for part in name.split(",")})
+        self._mine = omruntime is None
+        worker.omruntime = omruntime
+        private = omruntime is not None and omruntime.backend.is_private
+        _select(worker.app, self._labels if omruntime is None else sorted(omruntime.labels), private)
+
+    def start(self, worker: Any) -> None:
+        """Make the host."""
+        if worker.omruntime is None:
+            worker.omruntime = _own_station(worker.app, self._labels, worker.concurrency)
+
+    def stop(self, worker: Any) -> None:
+        """Finish the tasks, where this worker has made the host."""
+        if self._mine and worker.omruntime is not None:
+            station, worker.omruntime = worker.omruntime, None
+            station.host.close()
+            station.backend.close()
+            station.close()
+
+    def terminate(self, worker: Any) -> None:
+        """Leave the tasks to others: the lease of this host runs out."""
+
+
+def _select(app: Celery, labels: list[str], private: bool) -> None:
+    queues = queues_of(labels, private)
+    for queue in queues:
+        app.amqp.queues.add(queue)
+    app.amqp.queues.select([queue.name for queue in queues])
+
+
+def _own_station(app: Celery, labels: list[str], slots: int) -> Station:
+    from omruntime_celery.backend import CeleryBackend
+
+    auth = default_auth()
+    backend = CeleryBackend.open(address_of(app), auth=auth, app=app)
+    try:
+        host = Host.of(backend, {",".join(labels): slots}, auth)
+    except BaseException:
+        backend.close()
+        raise
+    if store := os.environ.get("OMRUNTIME_STORE"):
+        host.look_after(store)
+    return Station(backend, host)
+
+
+class StationStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Attaches the host to each connection of Celery's consumer."""
+
+    requires = (Tasks,)
+
+    def start(self, consumer: Any) -> None:
+        """Begin to work for a connection."""
+        consumer.controller.omruntime.attach(consumer)
+
+    def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
+        """Have the event loop wake up for us."""
+        consumer.controller.omruntime.listen(hub)
+
+
+@control_command(args=[("task", str)])  # type: ignore[untyped-decorator]
+def omruntime_cancel(state: Any, task: str) -> None:
+    """Stop a task that the ledger has ended."""
+    station: Station | None = getattr(state.consumer.controller, "omruntime", None)
+    if station is not None and isinstance(station.host, Host):
+        station.host.cancel(task)
+
+
+@control_command()  # type: ignore[untyped-decorator]
+def omruntime_who(state: Any) -> None:
+    """Say who works here."""
+    station: Station | None = getattr(state.consumer.controller, "omruntime", None)
+    if station is not None:
+        station.backend.say_again()
+
+
+def join(app: Celery) -> None:
+    """Have the workers of an app be hosts of omruntime."""
+    app.register_task(OurTask())
+    app.steps["worker"].add(HostStep)
+    app.steps["consumer"].add(StationStep)
+
+
+def work(backend: CeleryBackend, host: WorkerHost, stop: threading.Event) -> None:
+    """Run one of Celery's workers in this thread, with a host that is there already, until ``stop`` is set.
+
+    Raises:
+        BackendUnavailable: the broker is gone.
+    """
+    app = backend.app
+    if TASK not in app.tasks:
+        join(app)
+    _let_celery_speak()
+    app.conf.broker_connection_retry = app.conf.broker_connection_retry_on_startup = False
+    station = Station(backend, host, stop)
+    state.should_stop = None
+    controller = app.WorkController(
+        pool="solo", concurrency=1, omruntime=station, without_gossip=True, without_mingle=True, loglevel="WARNING"
+    )
+    try:
+        controller.start()
+    except (ImproperlyConfigured, *ERRORS) as exc:
+        raise BackendUnavailable(f"Celery's worker could not be started: {exc}") from exc
+    finally:
+        state.should_stop = None
+        station.close()
+    if not stop.is_set():
+        raise BackendUnavailable(f"the broker at {backend.address} is gone")
+
+
+def _let_celery_speak() -> None:
+    """Print what Celery and kombu warn of, where this process has no other idea of logging."""
+    if logging.getLogger().handlers or logging.lastResort is None:
+        return
+    for name in ("celery", "kombu"):
+        logger = logging.getLogger(name)
+        if logging.lastResort not in logger.handlers:
+            logger.addHandler(logging.lastResort)
