@@ -187,11 +187,12 @@ class Station:
     # -- back in the event loop ----------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        self._awake = False
         try:
             self._hears.recv(4096)
         except BlockingIOError:
             return
+        # Not before the letters are read: one that is sent in between would be read with them, and no other be sent.
+        self._awake = False
         while self._over:
             self._finish(*self._over.popleft())
         self._adjust()
