@@ -84,7 +84,7 @@ class Waiting:
     def _arrived(self, packed: bytes, deadline: float | None) -> bytes:
         while not packed:
             self.go_by_the_ledger()
-            packed = self.watch().result(_left(deadline))
+            packed = self.read_off() or self.watch().result(_left(deadline))
         self._packed = packed
         return packed
 

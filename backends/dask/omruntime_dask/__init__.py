@@ -1,0 +1,34 @@
+"""omruntime on Dask: its scheduler brings the calls, its own worker processes run them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omruntime import OmegaRuntime
+from omruntime_dask.backend import DaskBackend
+
+__all__ = ["OmegaRuntimeDask"]
+
+
+class OmegaRuntimeDask(OmegaRuntime):
+    """A runtime on a Dask cluster, or with a scheduler and a worker of its own where no address is given.
+
+    Args:
+        url: address of the scheduler: ``tcp://host:8786``, ``tls://``, ``dask://``; ``http://`` as omega|ml writes it.
+        client: a Dask client of the user's; it is used, and left as it was.
+        **options: as in `OmegaRuntime`; and ``security``, a `distributed.Security`.
+
+    Raises:
+        BackendUnavailable: no scheduler answers at the address.
+        TypeError: both an address and a client were given.
+    """
+
+    backend = DaskBackend
+
+    def __init__(self, url: str | None = None, *, client: Any = None, **options: Any) -> None:
+        if client is not None:
+            if url is not None:
+                raise TypeError(f"give an address or a client, not both: the client's scheduler is {client.scheduler}")
+            super().__init__(client.scheduler.address, client=client, **options)
+        else:
+            super().__init__(url, **options)

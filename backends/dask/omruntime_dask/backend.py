@@ -1,0 +1,168 @@
+"""The engine: calls are tasks of a Dask cluster, and its worker processes are the hosts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from typing import Any, Self
+from uuid import uuid4
+
+import msgspec
+from distributed import Client, fire_and_forget
+
+from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo, pack_answer, pack_call
+from omruntime.abc.carrying import refusal
+from omruntime.errors import BackendUnavailable
+from omruntime_dask.errors import ERRORS
+from omruntime_dask.names import address_of, resources_for, shown
+from omruntime_dask.private import PRIVATE, private_scheduler
+from omruntime_dask.worker import cancel_here, take
+
+__all__ = ["DaskBackend"]
+
+_CONNECT = 10.0
+_INTERVAL = 0.001
+_LIFE_HOLDS = 1.0
+_RELEASE = 0.1
+"""Seconds after which what is over is forgotten, all at once: a message for each would hold up the next call."""
+
+
+class DaskBackend(Backend):
+    """Sends calls as tasks to the hosts in a Dask cluster's workers."""
+
+    name = "dask"
+    schemes = ("dask", "tcp", "tls", "http")
+    capabilities = frozenset(Capability)
+    errors = ERRORS
+
+    def __init__(self, client: Client, address: str, private: bool, mine: bool) -> None:
+        self.address, self.client, self.is_private, self._mine = shown(address), client, private, mine
+        self._answers = Answers()
+        self._over: list[Any] = []
+        self._life, self._life_seen = "", float("-inf")
+        self.announced: Sequence[WorkerInfo] = ()
+        self.on_announced: Any = None
+        self._lock = threading.Lock()
+        self._closed = False
+        if mine:
+            _hasten(client)
+
+    @classmethod
+    def open(cls, url: str, **options: Any) -> Self:
+        """Connect to a scheduler, by the user's client where one is given as ``client``."""
+        given, security = options.pop("client", None), options.pop("security", None)
+        options.pop("auth", None)
+        if options:
+            raise TypeError(f"{url} takes no {', '.join(options)}; it takes security= or client=")
+        where, _, query = url.partition("?")
+        address = address_of(where)
+        if given is not None:
+            return cls(given, address, False, False)
+        try:
+            client = Client(address, security=security, set_as_default=False, name="omruntime", timeout=_CONNECT)
+        except (*ERRORS, ValueError) as exc:
+            raise BackendUnavailable(
+                f"no Dask scheduler answers at {address}: {exc}; check the address, or start one: dask scheduler"
+            ) from exc
+        return cls(client, address, PRIVATE in query, True)
+
+    @classmethod
+    def private(cls) -> AbstractContextManager[str]:
+        """Have a scheduler of our own."""
+        return private_scheduler()
+
+    # -- calls ---------------------------------------------------------------------------------------------------
+
+    def _send(self, call: Call) -> Any:
+        resources = None if self.is_private else resources_for(call.label)
+        task = self.client.submit(
+            take, pack_call(call), key=f"{call.name}-{uuid4().hex}", resources=resources, pure=False
+        )
+        fire_and_forget(task)
+        return task
+
+    def submit(self, call: Call) -> Future[bytes]:
+        """Send a call as a task to a worker of its labels."""
+        future = self._answers.expect(call.id)
+        try:
+            task = self._send(call)
+        except BaseException:
+            future.cancel()
+            raise
+        task.add_done_callback(lambda done: self._ended(call.id, done))
+        return future
+
+    def _ended(self, id: str, task: Any) -> None:
+        """Tell who waits that the ledger has it, or why it was refused."""
+        done: Future[bytes] = Future()
+        if task.status == "error" and isinstance(error := task.exception(), RuntimeError) and len(error.args) == 2:
+            done.set_exception(refusal(*map(str, error.args)))
+        else:
+            done.set_result(b"")
+        self._answers.give(id, pack_answer(done))
+        self._over.append(task)
+        if len(self._over) == 1:
+            self.client.loop.add_callback(self.client.loop.call_later, _RELEASE, self._over.clear)
+
+    def forward(self, call: Call) -> None:
+        """Send a call whose answer nobody waits for here."""
+        self._send(call)
+
+    def submit_canvas(self, id: str, calls: Sequence[Call]) -> Future[bytes] | None:
+        """Send the first steps; the end of the whole is found in the ledger."""
+        for call in calls:
+            self._send(call)
+        return None
+
+    def cancel(self, id: str) -> bool:
+        """Tell all hosts that a task is cancelled; the one that runs it stops it."""
+        self.client.run(cancel_here, id, wait=False, on_error="ignore")
+        return True
+
+    # -- workers -------------------------------------------------------------------------------------------------
+
+    def workers(self) -> list[WorkerInfo]:
+        """List the slots of those workers that are hosts."""
+        known = self.client.sync(self._identity)["workers"].values()
+        said = [worker["metrics"].get("omruntime") for worker in known]
+        return [info for each in said if each for info in msgspec.convert(each, list[WorkerInfo])]
+
+    async def _identity(self) -> Any:
+        return await self.client.scheduler.identity(n_workers=-1)
+
+    def announce(self, workers: Sequence[WorkerInfo]) -> None:
+        """Have the scheduler learn who works in this process."""
+        self.announced = tuple(workers)
+        if self.on_announced is not None:
+            self.on_announced()
+
+    def work(self, host: WorkerHost, stop: threading.Event) -> None:
+        """Be one of the cluster's workers."""
+        from omruntime_dask.worker import work
+
+        work(self, host, stop)
+
+    def incarnation(self) -> str:
+        """Name the scheduler's process: a new one has forgotten everything."""
+        now = time.monotonic()
+        if now - self._life_seen > _LIFE_HOLDS:
+            self._life, self._life_seen = str(self.client.sync(self._identity)["id"]), now
+        return self._life
+
+    def close(self) -> None:
+        """Disconnect; a client of the user's stays open."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        if self._mine:
+            self.client.close()
+        self._answers.close()
+
+
+def _hasten(client: Client) -> None:
+    """Have the client send at once what it would otherwise gather for 10 ms."""
+    client.scheduler_comm.interval = _INTERVAL
