@@ -42,6 +42,8 @@ class DaskBackend(Backend):
         self.address, self.client, self.is_private, self._mine = shown(address), client, private, mine
         self._answers = Answers()
         self._over: list[Any] = []
+        self._releasing = self._listens = False
+        self.mailbox = f"omruntime-{uuid4().hex}"
         self._life, self._life_seen = "", float("-inf")
         self.announced: Sequence[WorkerInfo] = ()
         self.on_announced: Any = None
@@ -77,12 +79,28 @@ class DaskBackend(Backend):
     # -- calls ---------------------------------------------------------------------------------------------------
 
     def _send(self, call: Call) -> Any:
-        resources = None if self.is_private else resources_for(call.label)
-        task = self.client.submit(
-            take, pack_call(call), key=f"{call.name}-{uuid4().hex}", resources=resources, pure=False
-        )
+        resources, key = None if self.is_private else resources_for(call.label), _key_of(call)
+        task = self.client.submit(take, pack_call(call), key, key=key, resources=resources, pure=False)
         fire_and_forget(task)
         return task
+
+    def _send_many(self, calls: Sequence[Call]) -> list[Any]:
+        """Send calls as one graph for each label."""
+        tasks: dict[str, Any] = {}
+        for label in {call.label for call in calls}:
+            mine = [call for call in calls if call.label == label]
+            keys = [_key_of(call) for call in mine]
+            sent = self.client.map(
+                take,
+                [pack_call(call) for call in mine],
+                keys,
+                key=keys,
+                resources=None if self.is_private else resources_for(label),
+                pure=False,
+            )
+            fire_and_forget(sent)
+            tasks.update(zip((call.id for call in mine), sent, strict=True))
+        return [tasks[call.id] for call in calls]
 
     def submit(self, call: Call) -> Future[bytes]:
         """Send a call as a task to a worker of its labels."""
@@ -104,18 +122,46 @@ class DaskBackend(Backend):
             done.set_result(b"")
         self._answers.give(id, pack_answer(done))
         self._over.append(task)
-        if len(self._over) == 1:
-            self.client.loop.add_callback(self.client.loop.call_later, _RELEASE, self._over.clear)
+        self._release_soon()
+
+    def _release_soon(self) -> None:
+        if not self._releasing:
+            self._releasing = True
+            self.client.loop.add_callback(self.client.loop.call_later, _RELEASE, self._release)
+
+    def _release(self) -> None:
+        self._releasing = False
+        self._over = [task for task in self._over if not task.done()]
+        if self._over:
+            self._release_soon()
 
     def forward(self, call: Call) -> None:
         """Send a call whose answer nobody waits for here."""
         self._send(call)
 
     def submit_canvas(self, id: str, calls: Sequence[Call]) -> Future[bytes] | None:
-        """Send the first steps; the end of the whole is found in the ledger."""
-        for call in calls:
-            self._send(call)
-        return None
+        """Send the first steps; the host that ends the canvas tells this process so."""
+        if not self._listens:
+            self._listens = True
+            self.client.subscribe_topic(self.mailbox, self._told)
+        future = self._answers.expect(id)
+        self._over += self._send_many(calls)
+        self._release_soon()
+        return future
+
+    def submit_many(self, calls: Sequence[Call]) -> list[Future[bytes]]:
+        """Send calls as one graph for each label."""
+        futures = [self._answers.expect(call.id) for call in calls]
+        for call, task in zip(calls, self._send_many(calls), strict=True):
+            task.add_done_callback(lambda done, id=call.id: self._ended(id, done))
+        return futures
+
+    def _told(self, event: tuple[float, str]) -> None:
+        self._answers.give(event[1], _LOOK_INTO_THE_LEDGER)
+
+    def tell(self, mailbox: str, id: str, outcome: bytes) -> None:
+        """Tell the process that has submitted a canvas that the ledger has its end."""
+        self.client.log_event(mailbox, id)
 
     def cancel(self, id: str) -> bool:
         """Tell all hosts that a task is cancelled; the one that runs it stops it."""
@@ -161,6 +207,20 @@ class DaskBackend(Backend):
         if self._mine:
             self.client.close()
         self._answers.close()
+
+
+def _key_of(call: Call) -> str:
+    """Return a key that Dask's dashboard shows as the name of the call; each sending has its own."""
+    return f"{call.name}-{uuid4().hex}"
+
+
+def _nothing() -> bytes:
+    done: Future[bytes] = Future()
+    done.set_result(b"")
+    return pack_answer(done)
+
+
+_LOOK_INTO_THE_LEDGER = _nothing()
 
 
 def _hasten(client: Client) -> None:

@@ -66,13 +66,13 @@ class Station:
             )
 
 
-async def take(packed: bytes) -> None:
+async def take(packed: bytes, key: str) -> None:
     """Have the host of this worker run a call (the task that Dask knows)."""
     from distributed import get_worker
 
     worker = get_worker()
     station = _stations[worker.address]
-    await station.take(packed, "")
+    await station.take(packed, key)
 
 
 def cancel_here(task: str, dask_worker: Worker) -> None:
