@@ -15,8 +15,8 @@ class OmegaRuntimeCelery(OmegaRuntime):
     """A runtime on a Celery broker, or with a Redis and a worker of its own where no address is given.
 
     Args:
-        url: address of the broker: ``redis://host/0``, ``rediss://``, ``sentinel://``, ``amqp://``, ``amqps://``, also
-            with ``celery+`` before it. What follows a ``?`` are options of kombu's transport.
+        url: address of the broker: ``redis://host/0``, ``rediss://``, ``sentinel://``, ``amqp://``, ``amqps://``,
+            also with ``celery+`` before it. What follows a ``?`` are options of kombu's transport.
         app: a Celery app of the user's; its broker and its configuration are used, and not changed.
         **options: as in `OmegaRuntime`; and ``conf``, further settings of the Celery app that is made for ``url``.
 
