@@ -12,7 +12,7 @@ import nox
 from nox.command import CommandFailed
 
 nox.options.default_venv_backend = "none"
-nox.options.sessions = ["lint", "types", "imports", "tests", "conformance", "docs", "changelog"]
+nox.options.sessions = ["lint", "types", "imports", "tests", "conformance", "engines", "docs", "changelog"]
 
 # The tools of this environment, whatever else the shell has on its path.
 os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + os.environ.get("PATH", os.defpath)
@@ -20,6 +20,7 @@ os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + os.environ.get
 CODE = ("omruntime", "conformance/omruntime_conformance", "tests", "benchmarks", "noxfile.py")
 EXAMPLE = ("examples/spool/omruntime_spool", "examples/spool/tests")
 CELERY = ("backends/celery/omruntime_celery", "backends/celery/tests")
+ENGINES = (CELERY,)
 NOT_PINNED = ("pip", "omruntime", "omruntime-celery", "omruntime-conformance", "omruntime-spool")
 
 
@@ -45,7 +46,8 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Types: mypy in strict mode, tests included."""
     # The tests of the suite are apart, since two folders named tests cannot be checked as one program.
-    _run_all(session, ("mypy", *CODE), ("mypy", "conformance/tests"), ("mypy", *EXAMPLE), ("mypy", *CELERY))
+    programs = (CODE, ("conformance/tests",), EXAMPLE, *ENGINES)
+    _run_all(session, *(("mypy", *paths) for paths in programs))
 
 
 @nox.session
@@ -64,6 +66,13 @@ def tests(session: nox.Session) -> None:
 def conformance(session: nox.Session) -> None:
     """The contract, rule by rule, on the local engine."""
     session.run(sys.executable, "-m", "pytest", "conformance/tests", *session.posargs)
+
+
+@nox.session
+def engines(session: nox.Session) -> None:
+    """The contract on every engine that is a package of its own, and what that engine has beside it."""
+    tests = [path for paths in ENGINES for path in paths if path.endswith("/tests")]
+    _run_all(session, *((sys.executable, "-m", "pytest", path, *session.posargs) for path in tests))
 
 
 @nox.session

@@ -8,7 +8,8 @@ from typing import Any
 __all__ = ["MASK", "mask", "mask_text", "masked"]
 
 MASK = "***"
-_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#]*@")
+# A password may hold anything where somebody has forgotten to quote it; a `;` is between the URLs of a list.
+_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^\s;]*@")
 _SECRET_OPTION = re.compile(r"([?&;](?:[\w.-]*(?:password|passwd|pwd|token|secret|key))=)[^&;#]*", re.IGNORECASE)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _SECRET_NAME = re.compile(

@@ -13,12 +13,12 @@ __all__ = ["Translations", "translated_methods", "translating"]
 
 Translations: TypeAlias = Mapping[Any, tuple[type[OmegaRuntimeError], str]]
 """For each type of an engine's errors what is raised instead, and its message; ``{error}`` in it is what the engine
-says. The first type that fits counts.
+says, and ``{address}`` the address of an opened one. The first type that fits counts.
 """
 
 
 @contextmanager
-def translating(table: Translations) -> Iterator[None]:
+def translating(table: Translations, address: str = "") -> Iterator[None]:
     """Raise our errors for those of an engine within a block; ours stay as they are."""
     try:
         yield
@@ -27,7 +27,7 @@ def translating(table: Translations) -> Iterator[None]:
         raise
     except tuple(table) as exc:
         kind, message = next(found for type_, found in table.items() if isinstance(exc, type_))
-        raise kind(message.format(error=exc)) from exc
+        raise kind(message.format(error=exc, address=address)) from exc
 
 
 def translated_methods(cls: type, names: tuple[str, ...], table: Translations) -> None:
@@ -43,7 +43,7 @@ def translated_methods(cls: type, names: tuple[str, ...], table: Translations) -
 def _translated(function: Callable[..., Any], table: Translations) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with translating(table):
+        with translating(table, args[0].address):
             return function(*args, **kwargs)
 
     return call

@@ -10,7 +10,7 @@ import click
 
 from omruntime.cli.output import print_json
 from omruntime.cli.settings import Settings, common, pass_settings
-from omruntime.errors import StoreUnavailable
+from omruntime.errors import BackendUnavailable, StoreUnavailable
 
 if TYPE_CHECKING:
     from omruntime import Omega
@@ -38,12 +38,17 @@ _DAY = 24 * 3600.0
 def steward(settings: Settings, once: bool, interval: float, expire: float | None) -> None:
     """End what is lost, expire old records, sweep litter; any number of stewards may work on one store.
 
+    With the address of an engine, --runtime or OMRUNTIME_RUNTIME, it also sends again what is owed there and what
+    the engine has lost, and brings canvases forward, as the workers of that engine do.
+
     A worker on another machine counts as lost when its lease has not been renewed while this steward was watching, so
     a single pass (--once) ends only what is certainly gone.
     """
     with settings.opened() as om:
         if not (once or settings.json):
-            click.echo(f"looking after {om.store.url} every {interval:g} s; Ctrl-C ends it", err=True)
+            engine = om.runtime.engine.address
+            sends = f", and sends again to {engine}" if engine.partition("://")[2] else ""
+            click.echo(f"looking after {om.store.url} every {interval:g} s{sends}; Ctrl-C ends it", err=True)
         _look_after(settings, om, None if once else interval, expire * _DAY if expire is not None else None)
 
 
@@ -51,14 +56,18 @@ def _look_after(settings: Settings, om: Omega, interval: float | None, expire: f
     from omruntime.ledger import Report
     from omruntime.worker.stewarding import Caretaker
 
-    looking = Caretaker(om.session.ledger, om.session.auth, expiry=expire)
+    ledger, auth, engine = om.session.ledger, om.session.auth, om.runtime.engine
+    if engine.address.partition("://")[2]:
+        looking = Caretaker.for_engine(ledger, auth, engine.backend, expire)
+    else:
+        looking = Caretaker(ledger, auth, expiry=expire)
     first = True
     while True:
         tidied = None
         try:
             report = looking.step()
             tidied = looking.tidy_when_due()
-        except StoreUnavailable as exc:
+        except (StoreUnavailable, BackendUnavailable) as exc:
             if interval is None or first:
                 raise
             # It may come back, and nobody else may be there to look after it then.

@@ -38,10 +38,11 @@ def worker(settings: Settings, label: str, concurrency: int | None) -> None:
     from omruntime.config import runtime_url
     from omruntime.masking import mask
     from omruntime.plugins import load_backend_class, scheme_of
+    from omruntime.worker.private import private_url
 
     url = runtime_url(settings.runtime)
     kind = load_backend_class(scheme_of(url))
-    if not url.partition("://")[2]:
+    if url == private_url(kind):
         raise click.UsageError(
             f"{url} has no address, and an engine without one starts its own workers; give the address of the engine "
             "that this worker shall work for: --runtime URL"

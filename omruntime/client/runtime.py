@@ -21,7 +21,7 @@ from omruntime.client.submission import submit_now
 from omruntime.errors import OmegaRuntimeError
 from omruntime.masking import mask
 from omruntime.plugins import load_backend_class, scheme_of
-from omruntime.worker.private import open_backend
+from omruntime.worker.private import open_backend, private_url
 
 if TYPE_CHECKING:
     from omruntime.client.canvas import Canvas
@@ -95,7 +95,7 @@ class OmegaRuntime:
         auth: Auth | None,
         options: dict[str, Any],
     ) -> None:
-        address = url or f"{backend.schemes[0]}://"
+        address = url or private_url(backend)
         slots = slot_counts(workers) if workers is not None else None
         self._om: Omega | None = None
         self.engine = Engine(

@@ -84,6 +84,7 @@ class Waiting:
     def _arrived(self, packed: bytes, deadline: float | None) -> bytes:
         while not packed:
             self.go_by_the_ledger()
+            # Where an engine pushes only that it is over, nobody waits for the next look of the watcher.
             packed = self.read_off() or self.watch().result(_left(deadline))
         self._packed = packed
         return packed

@@ -21,7 +21,7 @@ from omruntime.masking import mask
 from omruntime.worker.channel import Channel
 from omruntime.worker.life import Lifeline
 
-__all__ = ["PrivateWorker", "open_backend"]
+__all__ = ["PrivateWorker", "open_backend", "private_url"]
 
 _MODULE = "omruntime.worker.serving"
 _START_LIMIT = 60.0
@@ -209,6 +209,11 @@ class _PrivateBackend(Backend):
         self._stack.close()
 
 
+def private_url(kind: type[Backend]) -> str:
+    """Return the URL that asks for a private engine: the scheme alone."""
+    return f"{kind.schemes[0]}://"
+
+
 def open_backend(
     kind: type[Backend],
     url: str,
@@ -227,7 +232,7 @@ def open_backend(
     starting = kind.private()
     if starting is None:
         return kind.open(url, workers=workers, env=env, auth=auth, **options)
-    if not url.partition("://")[2]:
+    if url == private_url(kind):
         slots = workers or {"default": os.cpu_count() or 1}
         return _PrivateBackend(kind, starting, slots, env, auth, options)
     if workers or env:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
-from omruntime.abc import Call
+from omruntime.abc import Backend, Call
 from omruntime.auth import Auth
 from omruntime.errors import ResultExpired, UnknownTask
 from omruntime.ledger import End, Ledger, Report, Request, Steward, default_expiry
 from omruntime.store import Swept, sweep
+from omruntime.worker.canvases import Canvases
 from omruntime.worker.endings import VerdictMaker
+from omruntime.worker.sites import Site
 
 __all__ = ["Caretaker", "Tidied"]
 
@@ -71,6 +74,27 @@ class Caretaker:
             follow=follow,
         )
         self._tidied: float | None = None
+
+    @classmethod
+    def for_engine(cls, ledger: Ledger, auth: Auth, backend: Backend, expiry: float | None = None) -> Self:
+        """Return one that sends again to an engine, and brings canvases forward, without being a host of it.
+
+        Args:
+            ledger: the store's ledger.
+            auth: keys that sign the outcomes of lost tasks and of canvases.
+            backend: the engine.
+            expiry: seconds that records are kept after their end.
+        """
+        canvases = Canvases(auth, backend.forward, tied=False, incarnation=backend.incarnation, tell=backend.tell)
+        return cls(
+            ledger,
+            auth,
+            engine=backend.address,
+            resend=backend.forward,
+            incarnation=backend.incarnation,
+            follow=canvases.follow_for_steward(Site(ledger.store, None)),
+            expiry=expiry,
+        )
 
     def step(self) -> Report:
         """Look at every open task once and do what is due; raises StoreUnavailable."""

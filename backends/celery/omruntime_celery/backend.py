@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Any, Self
@@ -14,9 +14,9 @@ from celery import Celery
 from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo, pack_answer
 from omruntime.errors import BackendUnavailable
 from omruntime.ledger import lease_period
-from omruntime.masking import mask_text
-from omruntime_celery.broker import app_for, is_private, queue_of, shown
-from omruntime_celery.errors import ERRORS
+from omruntime_celery.address import is_private, read_address, shown
+from omruntime_celery.broker import app_for, queue_of
+from omruntime_celery.errors import ERRORS, nobody_there
 from omruntime_celery.mailbox import Mailbox
 from omruntime_celery.post import AnswerPost, Post
 from omruntime_celery.presence import Presence, pack_presence
@@ -24,6 +24,8 @@ from omruntime_celery.private import private_redis
 
 __all__ = ["CeleryBackend"]
 
+_CONNECT_LIMIT = 10.0
+"""Seconds after which a broker that has not answered is not there."""
 _LIFE_HOLDS = 1.0
 """Seconds for which the broker's life is taken to be the one that was seen last."""
 
@@ -66,12 +68,17 @@ class CeleryBackend(Backend):
             raise TypeError(
                 f"{shown(url)} takes no {', '.join(options) or 'conf= beside app='}; it takes conf= or app="
             )
+        if conf is not None and not isinstance(conf, Mapping):
+            raise TypeError(f"conf= is a dict of Celery's settings, and {type(conf).__name__} is none")
+        if app is not None:
+            # Its kind of broker is looked at, and no more than that.
+            read_address(url)
         opened = app_for(url, conf) if app is None else app
         try:
-            with opened.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=10)
+            with opened.connection_for_write(transport_options=_bounds(url)) as connection:
+                connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=_CONNECT_LIMIT)
         except tuple(ERRORS) as exc:
-            raise BackendUnavailable(_nobody_there(url, exc)) from exc
+            raise BackendUnavailable(nobody_there(url, exc)) from exc
         return cls(url, opened, app is None)
 
     @classmethod
@@ -206,7 +213,8 @@ class CeleryBackend(Backend):
             return
 
 
-def _nobody_there(url: str, error: BaseException) -> str:
-    where = shown(url).removeprefix("celery+")
-    kind = "a RabbitMQ: rabbitmq-server" if where.startswith("amqp") else "a Redis: redis-server"
-    return f"no broker answers at {where}: {mask_text(str(error))}; check the address, or start {kind}"
+def _bounds(url: str) -> dict[str, float]:
+    """Return what keeps a first look at a broker from waiting for ever, whatever is set for all others."""
+    if not read_address(url).is_redis:
+        return {}
+    return {"socket_connect_timeout": _CONNECT_LIMIT / 2, "socket_timeout": _CONNECT_LIMIT / 2}

@@ -1,20 +1,23 @@
-"""The broker: its URL, the Celery app that connects to it, and the names of the queues."""
+"""The broker: the Celery app that connects to it, and the names of the queues."""
 
 from __future__ import annotations
 
+import difflib
 import itertools
-import json
 from collections.abc import Collection, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import quote
 
 from celery import Celery
+from celery.app.defaults import SETTING_KEYS
 from kombu import Exchange, Queue
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from omruntime.errors import InvalidName, NoSuchLabel
-from omruntime.masking import mask
+from omruntime_celery.address import read_address
 
-__all__ = ["CONTENT", "ONE_QUEUE", "TASK", "WORKERS", "address_of", "app_for", "is_private", "queue_of", "queues_of"]
+__all__ = ["CONTENT", "TASK", "WORKERS", "address_of", "app_for", "queue_of", "queues_of"]
 
 TASK = "omruntime"
 """Name that Celery's workers know our calls by; what they show is the name of the call."""
@@ -22,8 +25,6 @@ CONTENT = "application/data"
 """Content type of a call: bytes that nobody decodes on the way."""
 WORKERS = Exchange("omruntime.workers", type="fanout", durable=False, delivery_mode=1)
 """Where workers say that they live."""
-ONE_QUEUE = "omruntime_private"
-"""Option of a private broker's URL: its only worker takes all calls, whatever their labels, from one queue."""
 
 _PREFIX = "omruntime."
 _ALL = "omruntime"
@@ -31,7 +32,6 @@ _MOST_LABELS = 8
 """Labels that one worker may have: it listens to a queue for each set of them, 255."""
 _LONGEST = 255
 """Bytes in the name of a queue (AMQP 0-9-1, short string)."""
-_SSL = "ssl_"
 
 _SETTINGS: Mapping[str, Any] = {
     "accept_content": ["json"],
@@ -56,6 +56,14 @@ _REDIS: Mapping[str, Any] = {
     "priority_steps": [0],
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
+    # A server that takes connections and does not answer is as good as gone.
+    "socket_timeout": 10,
+}
+_SENTINEL: Mapping[str, Any] = {
+    # There are several of them for the case that one does not answer.
+    "retry": Retry(NoBackoff(), 0),
+    "socket_connect_timeout": 2,
+    "socket_timeout": 5,
 }
 
 
@@ -65,49 +73,44 @@ def app_for(url: str, conf: Mapping[str, Any] | None = None) -> Celery:
     Args:
         url: the broker, with or without ``celery+`` before it; transport options behind a ``?``.
         conf: settings that come before ours.
+
+    Raises:
+        BackendNotInstalled: the URL names a kind of broker that is not supported.
+        BackendUnavailable: the URL cannot be read.
+        TypeError: Celery has no such setting.
     """
-    broker, options = _split(url.removeprefix("celery+"))
-    given = dict(conf or {})
-    transport = {**(_REDIS if _is_redis(broker) else {}), **options, **given.pop("broker_transport_options", {})}
-    app = Celery("omruntime", broker=broker, set_as_current=False, fixups=[])
-    app.conf.update({**_SETTINGS, "broker_transport_options": transport, **given})
+    broker, given = read_address(url), dict(conf or {})
+    _check_settings(given)
+    transport = {
+        **(_REDIS if broker.is_redis else {}),
+        **broker.options,
+        **given.pop("broker_transport_options", {}),
+    }
+    app = Celery("omruntime", broker=broker.url, set_as_current=False, fixups=[])
+    if broker.url.startswith("sentinel://"):
+        transport["sentinel_kwargs"] = {**_SENTINEL, **transport.get("sentinel_kwargs", {})}
+    tls = {"broker_use_ssl": dict(broker.tls)} if broker.tls else {}
+    app.conf.update({**_SETTINGS, **tls, "broker_transport_options": transport, **given})
     return app
 
 
-def _split(url: str) -> tuple[str, dict[str, Any]]:
-    """Take the transport's options out of a URL; those of TLS stay, since the transport reads them there."""
-    broker, _, query = url.partition("?")
-    pairs = parse_qsl(query, keep_blank_values=True)
-    tls = [(key, value) for key, value in pairs if key.startswith(_SSL)]
-    options = {key: _value(value) for key, value in pairs if not key.startswith(_SSL) and key != ONE_QUEUE}
-    return (f"{broker}?{urlencode(tls)}" if tls else broker), options
+def _check_settings(given: Collection[str]) -> None:
+    if unknown := sorted(set(given) - SETTING_KEYS):
+        near = difflib.get_close_matches(unknown[0], SETTING_KEYS, 1)
+        meant = f"did you mean {near[0]}?" if near else "Celery's documentation lists them"
+        raise TypeError(f"conf= has {', '.join(unknown)}, and Celery has no such setting; {meant}")
 
 
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+def address_of(app: Any) -> str:
+    """Return the address of an app's broker as a URL of ours, with its credentials.
 
-
-def _is_redis(broker: str) -> bool:
-    return broker.partition("://")[0] in ("redis", "rediss", "sentinel")
-
-
-def address_of(app: Celery) -> str:
-    """Return the address of an app's broker as a URL of ours, with its credentials."""
+    Raises:
+        TypeError: it is no Celery app.
+    """
+    if not isinstance(app, Celery):
+        raise TypeError(f"app= is the user's Celery app, and {type(app).__name__} is none")
     urls = app.conf.broker_write_url or app.conf.broker_url or "amqp://guest@localhost//"
     return f"celery+{urls if isinstance(urls, str) else ';'.join(urls)}"
-
-
-def shown(url: str) -> str:
-    """Return a URL without credentials and options: what is recorded with each request."""
-    return "celery+" + mask(url.removeprefix("celery+").partition("?")[0])
-
-
-def is_private(url: str) -> bool:
-    """Tell whether this is the address of a private broker."""
-    return any(key == ONE_QUEUE for key, _ in parse_qsl(url.partition("?")[2]))
 
 
 def queue_of(label: str, private: bool) -> Queue:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -16,13 +17,32 @@ from omruntime_celery.private import free_port, redis_program, wait_for_port
 
 __all__ = ["RabbitServer", "RedisServer", "Server", "system_program"]
 
+_START_LIMIT = 60.0
 _STOP_LIMIT = 10.0
+# Debian's command for RabbitMQ in /usr/sbin becomes another user, who may not write where we want it to.
+_PLACES = (
+    "/usr/lib/rabbitmq/bin",
+    "/usr/bin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/local/sbin",
+    "/opt/homebrew/bin",
+    "/opt/homebrew/sbin",
+)
+_NODE = "omruntime@localhost"
+_RABBIT = """\
+listeners.tcp.local = 127.0.0.1:{port}
+disk_free_limit.absolute = 1MB
+vm_memory_high_watermark.absolute = 4GB
+log.console = true
+log.console.level = warning
+log.file = false
+"""
 
 
 def system_program(name: str) -> str | None:
     """Return the path of a server that the system's packages have installed; None where they have not."""
-    places = os.pathsep.join(["/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"])
-    return shutil.which(name, path=places)
+    return shutil.which(name, path=os.pathsep.join(_PLACES))
 
 
 class Server(ABC):
@@ -56,7 +76,7 @@ class Server(ABC):
                 stderr=log,
                 start_new_session=True,
             )
-        wait_for_port(self.port, self._process, self.root / "log", 60)
+        wait_for_port(self.port, self._process, self.root / "log", _START_LIMIT)
 
     def kill(self) -> None:
         """Kill the server as a power cut would, with all that it has started."""
@@ -96,7 +116,7 @@ class RedisServer(Server):
 
 
 class RabbitServer(Server):
-    """A RabbitMQ, with a node of its own and no Erlang port mapper."""
+    """A RabbitMQ, with a node of its own; its Erlang talks to nobody, and no port mapper is started for it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,29 +131,36 @@ class RabbitServer(Server):
         program = system_program("rabbitmq-server")
         if program is None:
             raise BackendUnavailable("there is no rabbitmq-server here; install it: apt-get install rabbitmq-server")
+        (self.root / "rabbitmq.conf").write_text(_RABBIT.format(port=self.port))
+        (self.root / "plugins").write_text("[].\n")
         return [program]
 
     def _environment(self) -> dict[str, str]:
+        erlang = (
+            f"-sname {_NODE} -setcookie {secrets.token_hex(16)} -start_epmd false -erl_epmd_port {self._distribution} "
+            "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
+        )
         return {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))},
             "HOME": str(self.root),
-            "RABBITMQ_NODENAME": f"omruntime-{self.port}@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_DIST_PORT": str(self._distribution),
-            "RABBITMQ_MNESIA_BASE": str(self.root / "mnesia"),
-            "RABBITMQ_LOG_BASE": str(self.root / "logs"),
+            "RABBITMQ_CONFIG_FILE": str(self.root / "rabbitmq"),
+            "RABBITMQ_CONF_ENV_FILE": str(self.root / "none"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.root / "plugins"),
-            "RABBITMQ_CONFIG_FILE": str(self.root / "none"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none",
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_LOG_BASE": str(self.root / "logs"),
+            "RABBITMQ_MNESIA_BASE": str(self.root / "mnesia"),
+            "RABBITMQ_NODENAME": _NODE,
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": erlang,
+            # The script is replaced by the server then, so that a signal to the process reaches it.
+            "RUNNING_UNDER_SYSTEMD": "true",
         }
 
     def start(self) -> None:
-        """Start the server, and return when it takes connections."""
+        """Start the server, and return when it lets users in, which is later than that it listens."""
         super().start()
         import amqp
 
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + _START_LIMIT
         while True:
             try:
                 with amqp.Connection(f"127.0.0.1:{self.port}", connect_timeout=5):

@@ -364,7 +364,14 @@ def work(backend: CeleryBackend, host: WorkerHost, stop: threading.Event) -> Non
     station = Station(backend, host, stop)
     state.should_stop = None
     controller = app.WorkController(
-        pool="solo", concurrency=1, omruntime=station, without_gossip=True, without_mingle=True, loglevel="WARNING"
+        pool="solo",
+        concurrency=1,
+        # Two nodes of one name cannot be told apart, and RabbitMQ gives the queue of their orders to one only.
+        hostname=f"omruntime-{os.getpid()}@{socket.gethostname()}",
+        omruntime=station,
+        without_gossip=True,
+        without_mingle=True,
+        loglevel="WARNING",
     )
     try:
         controller.start()

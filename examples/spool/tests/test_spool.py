@@ -193,6 +193,30 @@ def test_a_worker_that_is_told_to_end_finishes_its_task(
         assert late.status == "PENDING"
 
 
+def test_what_the_queue_has_lost_a_steward_sends_again_where_no_worker_knows_the_store(
+    store: str, tmp_path: Path
+) -> None:
+    url = f"spool://{tmp_path}"
+    environment = {**os.environ, "OMRUNTIME_KEY": AUTH.secret(), "OMRUNTIME_LEASE": "1"}
+    omruntime = [sys.executable, "-m", "omruntime"]
+    with Omega(store, OmegaRuntimeSpool(url, auth=AUTH), auth=AUTH) as om:
+        om.scripts.put(echo, "echo")
+        lost = om.runtime.require("gpu").script("echo").run(3)
+        (tmp_path / "queue").rename(tmp_path / "lost")
+        (tmp_path / "queue").mkdir()
+        processes = [
+            subprocess.Popen([*omruntime, "worker", "--runtime", url, "--label", "gpu"], env=environment),
+            subprocess.Popen([*omruntime, "steward", "--runtime", url, "--store", store], env=environment),
+        ]
+        try:
+            eventually(om.runtime.labels, "the worker")
+            assert lost.get(60)["result"] == 3
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+
+
 def test_a_call_that_was_taken_by_a_worker_which_died_is_sent_again(
     worker: subprocess.Popen[str], store: str, tmp_path: Path
 ) -> None:
