@@ -20,6 +20,7 @@ os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + os.environ.get
 CODE = ("omruntime", "conformance/omruntime_conformance", "tests", "benchmarks", "noxfile.py")
 EXAMPLE = ("examples/spool/omruntime_spool", "examples/spool/tests")
 CELERY = ("backends/celery/omruntime_celery", "backends/celery/tests")
+DASK = ("backends/dask/omruntime_dask",)
 ENGINES = (CELERY,)
 NOT_PINNED = ("pip", "omruntime", "omruntime-celery", "omruntime-conformance", "omruntime-spool")
 

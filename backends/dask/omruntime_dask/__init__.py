@@ -14,7 +14,7 @@ class OmegaRuntimeDask(OmegaRuntime):
     """A runtime on a Dask cluster, or with a scheduler and a worker of its own where no address is given.
 
     Args:
-        url: address of the scheduler: ``tcp://host:8786``, ``tls://``, ``dask://``; ``http://`` as omega|ml writes it.
+        url: address of the scheduler: ``tcp://host:8786``, ``tls://``, ``dask://``; ``http://`` as omega|ml has it.
         client: a Dask client of the user's; it is used, and left as it was.
         **options: as in `OmegaRuntime`; and ``security``, a `distributed.Security`.
 
@@ -28,7 +28,9 @@ class OmegaRuntimeDask(OmegaRuntime):
     def __init__(self, url: str | None = None, *, client: Any = None, **options: Any) -> None:
         if client is not None:
             if url is not None:
-                raise TypeError(f"give an address or a client, not both: the client's scheduler is {client.scheduler}")
+                raise TypeError(
+                    f"give an address or a client, not both: the client's scheduler is {client.scheduler}"
+                )
             super().__init__(client.scheduler.address, client=client, **options)
         else:
             super().__init__(url, **options)

@@ -39,7 +39,8 @@ class DaskBackend(Backend):
     errors = ERRORS
 
     def __init__(self, client: Client, address: str, private: bool, mine: bool) -> None:
-        self.address, self.client, self.is_private, self._mine = shown(address), client, private, mine
+        self.client: Any = client
+        self.address, self.is_private, self._mine = shown(address), private, mine
         self._answers = Answers()
         self._over: list[Any] = []
         self._releasing = self._listens = False
@@ -110,13 +111,19 @@ class DaskBackend(Backend):
         except BaseException:
             future.cancel()
             raise
-        task.add_done_callback(lambda done: self._ended(call.id, done))
+        self.client.loop.add_callback(self._await_end, call.id, task)
         return future
+
+    async def _await_end(self, id: str, task: Any) -> None:
+        # Not by add_done_callback(), whose thread outlives the client.
+        await task._state.wait()  # noqa: SLF001
+        self._ended(id, task)
 
     def _ended(self, id: str, task: Any) -> None:
         """Tell who waits that the ledger has it, or why it was refused."""
         done: Future[bytes] = Future()
-        if task.status == "error" and isinstance(error := task.exception(), RuntimeError) and len(error.args) == 2:
+        error = task._state.exception if task.status == "error" else None  # noqa: SLF001
+        if isinstance(error, RuntimeError) and len(error.args) == 2:
             done.set_exception(refusal(*map(str, error.args)))
         else:
             done.set_result(b"")
@@ -153,7 +160,7 @@ class DaskBackend(Backend):
         """Send calls as one graph for each label."""
         futures = [self._answers.expect(call.id) for call in calls]
         for call, task in zip(calls, self._send_many(calls), strict=True):
-            task.add_done_callback(lambda done, id=call.id: self._ended(id, done))
+            self.client.loop.add_callback(self._await_end, call.id, task)
         return futures
 
     def _told(self, event: tuple[float, str]) -> None:
@@ -223,6 +230,6 @@ def _nothing() -> bytes:
 _LOOK_INTO_THE_LEDGER = _nothing()
 
 
-def _hasten(client: Client) -> None:
+def _hasten(client: Any) -> None:
     """Have the client send at once what it would otherwise gather for 10 ms."""
     client.scheduler_comm.interval = _INTERVAL

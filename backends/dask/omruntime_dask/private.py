@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -35,8 +37,10 @@ def private_scheduler() -> Iterator[str]:
     place = Path(tempfile.mkdtemp(prefix="omruntime-dask-"))
     told = place / "scheduler.json"
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    command += ["--no-dashboard", "--scheduler-file", str(told)]
     process = subprocess.Popen(
-        ["/bin/sh", "-c", _TIED, "omruntime-dask", str(place), *command, "--no-dashboard", "--scheduler-file", str(told)],
+        ["/bin/sh", "-c", _TIED, "omruntime-dask", str(place), *command],
+        env={**os.environ, "DASK_TEMPORARY_DIRECTORY": str(place)},
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
@@ -53,8 +57,6 @@ PRIVATE = "omruntime_private"
 
 
 def _address(told: Path, log: Path, process: subprocess.Popen[bytes]) -> str:
-    import json
-
     deadline = time.monotonic() + _START_LIMIT
     while True:
         try:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from distributed import Worker
 from distributed.worker_state_machine import SecedeEvent
 
-from omruntime.abc import WorkerHost
-from omruntime.abc.carrying import _answers
+from omruntime.abc import WorkerHost, unpack_answer
 from omruntime.errors import BackendUnavailable
+from omruntime.worker import Host
 from omruntime_dask.names import resources_of
 
 if TYPE_CHECKING:
@@ -36,23 +40,46 @@ class Station:
         self._keys: dict[str, float] = {}
         host.on_freed(self._freed)
 
-    async def take(self, packed: bytes, key: str) -> None:
+    def _settle(answered: asyncio.Future[bytes], said: bytes) -> None:
+    if not answered.done():
+        answered.set_result(said)
+
+
+async def take(self, packed: bytes, key: str) -> None:
         answered: asyncio.Future[bytes] = self._loop.create_future()
 
         def answer(said: bytes) -> None:
-            self._loop.call_soon_threadsafe(lambda: answered.done() or answered.set_result(said))
+            self._soon(partial(_settle, answered, said))
 
         self._keys[key] = time.time()
         try:
             self._host.deliver(packed, answer)
-            _, kind, message = _answers.decode(await answered)
+            done: Future[bytes] = Future()
+            unpack_answer(await answered, done)
         finally:
             self._keys.pop(key, None)
-        if kind:
-            raise RuntimeError(kind, message)
+        if (refused := done.exception()) is not None:
+            # Of a type that everybody has: the client, and the scheduler's page of errors, read it.
+            raise RuntimeError(type(refused).__name__, str(refused))
+
+    def cancel(self, task: str) -> None:
+        """Stop a task that the ledger has ended, if it runs here."""
+        if isinstance(self._host, Host):
+            self._host.cancel(task)
 
     def _freed(self) -> None:
-        self._loop.call_soon_threadsafe(self._make_room)
+        self._soon(self._make_room)
+
+    def _soon(self, act: Callable[[], object]) -> None:
+        """Do something in the worker's event loop; nothing where that has ended, and its tasks with it."""
+        try:
+            self._loop.call_soon_threadsafe(act)
+        except RuntimeError:
+            return
+
+    def close(self) -> None:
+        """Let go of the host, which goes on."""
+        self._host.on_freed(lambda: None)
 
     def _make_room(self) -> None:
         """Let go of the place of a task that waits for others: its slot has room for another one."""
@@ -79,7 +106,7 @@ def cancel_here(task: str, dask_worker: Worker) -> None:
     """Stop a task that the ledger has ended, if this worker runs it."""
     station = _stations.get(dask_worker.address)
     if station is not None:
-        station._host.cancel(task)
+        station.cancel(task)
 
 
 def work(backend: DaskBackend, host: WorkerHost, stop: threading.Event) -> None:
@@ -88,17 +115,15 @@ def work(backend: DaskBackend, host: WorkerHost, stop: threading.Event) -> None:
     Raises:
         BackendUnavailable: the scheduler is gone.
     """
-    asyncio.run(_work(backend, host, stop))
+    with tempfile.TemporaryDirectory(prefix="omruntime-dask-") as place:
+        asyncio.run(_work(backend, host, stop, place))
     if not stop.is_set():
         raise BackendUnavailable(f"the scheduler at {backend.address} is gone")
 
 
-async def _work(backend: DaskBackend, host: Any, stop: threading.Event) -> None:
+async def _work(backend: DaskBackend, host: Any, stop: threading.Event, place: str) -> None:
     labels = sorted({label for worker in host.workers() for label in worker.labels})
     slots = len(host.workers())
-
-    async def told(worker: Worker) -> Any:
-        return msgspec.to_builtins(list(backend.announced))
 
     worker = Worker(
         backend.client.scheduler.address,
@@ -106,16 +131,31 @@ async def _work(backend: DaskBackend, host: Any, stop: threading.Event) -> None:
         name=f"omruntime-{os.getpid()}-{host.id[-4:]}",
         resources=None if host.tied else resources_of(labels),
         metrics={"omruntime": lambda worker: msgspec.to_builtins(list(backend.announced))},
+        local_directory=place,
         memory_limit=0,
         dashboard=False,
         silence_logs=40,
     )
     async with worker:
         loop = asyncio.get_running_loop()
-        _stations[worker.address] = Station(worker, host, ",".join(labels))
+        station = _stations[worker.address] = Station(worker, host, ",".join(labels))
         backend.on_announced = lambda: asyncio.run_coroutine_threadsafe(worker.heartbeat(), loop)
         await worker.heartbeat()
-        while not stop.is_set() and worker.status.name in ("running", "paused"):
-            await asyncio.sleep(_LOOK)
+        await _until(lambda: stop.is_set() or worker.status.name not in ("running", "paused"))
         backend.on_announced = None
+        station.close()
         _stations.pop(worker.address, None)
+
+
+async def _until(over: Callable[[], bool]) -> None:
+    """Wait until something holds that no event tells: a flag of another thread, the state of Dask's worker."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def look() -> None:
+        if over():
+            ended.set()
+        else:
+            loop.call_later(_LOOK, look)
+
+    look()
+    await ended.wait()
