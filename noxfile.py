@@ -21,7 +21,7 @@ CODE = ("omruntime", "conformance/omruntime_conformance", "tests", "benchmarks",
 EXAMPLE = ("examples/spool/omruntime_spool", "examples/spool/tests")
 CELERY = ("backends/celery/omruntime_celery", "backends/celery/tests")
 DASK = ("backends/dask/omruntime_dask",)
-ENGINES = (CELERY,)
+ENGINES = (CELERY, DASK)
 NOT_PINNED = ("pip", "omruntime", "omruntime-celery", "omruntime-conformance", "omruntime-spool")
 
 

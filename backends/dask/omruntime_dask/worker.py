@@ -40,12 +40,7 @@ class Station:
         self._keys: dict[str, float] = {}
         host.on_freed(self._freed)
 
-    def _settle(answered: asyncio.Future[bytes], said: bytes) -> None:
-    if not answered.done():
-        answered.set_result(said)
-
-
-async def take(self, packed: bytes, key: str) -> None:
+    async def take(self, packed: bytes, key: str) -> None:
         answered: asyncio.Future[bytes] = self._loop.create_future()
 
         def answer(said: bytes) -> None:
@@ -91,6 +86,11 @@ async def take(self, packed: bytes, key: str) -> None:
             self._worker.handle_stimulus(
                 SecedeEvent(key=key, compute_duration=time.time() - since, stimulus_id=f"secede-{time.time()}")
             )
+
+
+def _settle(answered: asyncio.Future[bytes], said: bytes) -> None:
+    if not answered.done():
+        answered.set_result(said)
 
 
 async def take(packed: bytes, key: str) -> None:
