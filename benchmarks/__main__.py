@@ -10,12 +10,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.canvas import canvas_figures
+from benchmarks.celery import celery_figures
 from benchmarks.jobs import jobs_figures
 from benchmarks.local import local_figures
 from benchmarks.report import table
 from benchmarks.store import store_figures
 
-PARTS = {"local": local_figures, "canvas": canvas_figures, "store": store_figures, "jobs": jobs_figures}
+PARTS = {
+    "local": local_figures,
+    "canvas": canvas_figures,
+    "celery": celery_figures,
+    "store": store_figures,
+    "jobs": jobs_figures,
+}
 
 
 def main() -> None:

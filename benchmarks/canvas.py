@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import statistics
 import threading
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from benchmarks.engine import mapreduce_figure
 from benchmarks.report import Figure, median_of, seconds
-from benchmarks.sides import both_sides
-from benchmarks.tasks import forever, native_noop, native_total, noop, total
+from benchmarks.sides import Pool, both_sides
+from benchmarks.tasks import forever, native_noop, noop, total
 from omruntime import Omega
 
 __all__ = ["canvas_figures"]
-
-_MAPS = 200
 
 
 def canvas_figures(directory: Path, quick: bool) -> list[Figure]:
@@ -24,31 +22,12 @@ def canvas_figures(directory: Path, quick: bool) -> list[Figure]:
         om.runtime.script("noop").run(1).get()
         pool.submit(native_noop, 1).result()
         return [
-            _mapreduce(om, pool, rounds),
+            mapreduce_figure(om, Pool(pool), 1.5, rounds),
             _flat(om, "parallel", many),
             _flat(om, "sequence", many),
             _step(om, rounds),
             _cancel(om, rounds),
         ]
-
-
-def _mapreduce(om: Omega, pool: ProcessPoolExecutor, rounds: int) -> Figure:
-    def ours() -> None:
-        with om.runtime.mapreduce() as crt:
-            script = crt.script("noop")
-            for number in range(_MAPS):
-                script.run(number)
-            crt.script("total").run()
-            result = crt.run()
-        assert result.get()["result"] == sum(range(_MAPS))
-
-    def native() -> None:
-        maps = [pool.submit(native_noop, number) for number in range(_MAPS)]
-        assert pool.submit(native_total, [each.result() for each in maps]).result() == sum(range(_MAPS))
-
-    pairs = [(seconds(ours), seconds(native)) for _ in range(rounds)]
-    mine, theirs = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
-    return Figure(f"mapreduce of {_MAPS} no-ops", "ms", mine * 1e3, theirs * 1e3, 1.5)
 
 
 def _run(om: Omega, kind: str, count: int) -> float:

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.tasks import native_noop, native_total
 from omruntime import Omega, OmegaRuntimeLocal
 
-__all__ = ["both_sides"]
+__all__ = ["Pool", "both_sides"]
+
+
+class Pool:
+    """The standard library's pool, as the native side of the figures that every engine has."""
+
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self._pool = pool
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Callable[[], Any]:
+        """Submit a function."""
+        return self._pool.submit(function, *args).result
+
+    def mapreduce(self, count: int) -> Any:
+        """Add up what no-ops return."""
+        maps = [self._pool.submit(native_noop, number) for number in range(count)]
+        return self._pool.submit(native_total, [each.result() for each in maps]).result()
 
 
 @contextmanager

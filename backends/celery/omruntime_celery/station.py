@@ -30,6 +30,7 @@ from omruntime.auth import default_auth
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime.ledger import lease_period
 from omruntime.worker import Host, status_of
+from omruntime_celery.bell import Bell
 from omruntime_celery.broker import CONTENT, TASK, address_of, queues_of
 from omruntime_celery.errors import ERRORS
 
@@ -62,13 +63,10 @@ class Station:
         self._held: dict[Any, tuple[Request, float]] = {}
         self._over: deque[tuple[Any, Future[bytes]]] = deque()
         self._paused = False
-        self._hears, self._wakes = socket.socketpair()
-        self._hears.setblocking(False)
-        self._wakes.setblocking(False)
-        self._awake = False
+        self._bell = Bell()
         self._consumer: Any = None
         self.lost = False
-        host.on_freed(self._wake)
+        host.on_freed(self._bell.ring)
 
     @property
     def labels(self) -> frozenset[str]:
@@ -89,7 +87,7 @@ class Station:
 
     def listen(self, hub: Any) -> None:
         """Have the event loop look at what other threads have done, and at the time."""
-        hub.add_reader(self._hears.fileno(), self._look)
+        hub.add_reader(self._bell.fileno(), self._look)
         hub.timer.call_repeatedly(min(lease_period() / 3, 1.0), self._say)
         hub.timer.call_repeatedly(1.0, self._let_go)
         if self._stop is not None:
@@ -172,27 +170,12 @@ class Station:
 
     def _ended(self, message: Any, done: Future[bytes]) -> None:
         self._over.append((message, done))
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._awake:
-            return
-        self._awake = True
-        try:
-            self._wakes.send(b"x")
-        except OSError:
-            # It is full of calls to wake up, or closed.
-            return
+        self._bell.ring()
 
     # -- back in the event loop ----------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        try:
-            self._hears.recv(4096)
-        except BlockingIOError:
-            return
-        # Not before the letters are read: one that is sent in between would be read with them, and no other be sent.
-        self._awake = False
+        self._bell.hear()
         while self._over:
             self._finish(*self._over.popleft())
         self._adjust()
@@ -234,8 +217,7 @@ class Station:
     def close(self) -> None:
         """Let go of the loop."""
         self.host.on_freed(lambda: None)
-        self._hears.close()
-        self._wakes.close()
+        self._bell.close()
 
 
 def _nobody(answer: bytes) -> None:
