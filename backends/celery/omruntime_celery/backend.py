@@ -15,7 +15,7 @@ from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, Worker
 from omruntime.errors import BackendUnavailable
 from omruntime.ledger import lease_period
 from omruntime.masking import mask_text
-from omruntime_celery.broker import app_for, is_private, queue_of, shown
+from omruntime_celery.broker import app_for, calling, is_private, queue_of, shown
 from omruntime_celery.errors import ERRORS
 from omruntime_celery.mailbox import Mailbox
 from omruntime_celery.post import AnswerPost, Post
@@ -48,7 +48,7 @@ class CeleryBackend(Backend):
         self._private = is_private(url)
         self._post = Post(app, self._private)
         self._answers = Answers()
-        self._presence = Presence(self._ask_who_works)
+        self._presence = Presence(self._ask_who_works, alone=self._private)
         self._mailbox = Mailbox(app, self._answers.give, self._presence.hear)
         self._replies = AnswerPost(self._post, tuple(ERRORS))
         self.mailbox = self._mailbox.name
@@ -68,7 +68,7 @@ class CeleryBackend(Backend):
             )
         opened = app_for(url, conf) if app is None else app
         try:
-            with opened.connection_for_write() as connection:
+            with calling(opened.connection_for_write()) as connection:
                 connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=10)
         except tuple(ERRORS) as exc:
             raise BackendUnavailable(_nobody_there(url, exc)) from exc
@@ -126,7 +126,7 @@ class CeleryBackend(Backend):
 
     def cancel(self, id: str) -> bool:
         """Tell all hosts that a task is cancelled; the one that runs it stops it."""
-        self.app.control.broadcast("omruntime_cancel", arguments={"task": id})
+        self._post.order("omruntime_cancel", task=id)
         return True
 
     # -- workers -------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ class CeleryBackend(Backend):
         return self._presence.workers()
 
     def _ask_who_works(self) -> None:
-        self.app.control.broadcast("omruntime_who")
+        self._post.order("omruntime_who")
 
     def announce(self, workers: Sequence[WorkerInfo]) -> None:
         """Say who works in this process, and go on saying it with `say_again`."""
@@ -195,6 +195,7 @@ class CeleryBackend(Backend):
         self._replies.close()
         self._mailbox.close(self._post.producer)
         self._answers.close()
+        self._post.close()
         if self._mine:
             self.app.close()
 

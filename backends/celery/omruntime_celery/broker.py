@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from celery import Celery
-from kombu import Exchange, Queue
+from kombu import Connection, Exchange, Queue
+from kombu.exceptions import OperationalError
 
 from omruntime.errors import InvalidName, NoSuchLabel
 from omruntime.masking import mask
 
-__all__ = ["CONTENT", "ONE_QUEUE", "TASK", "WORKERS", "address_of", "app_for", "is_private", "queue_of", "queues_of"]
+__all__ = [
+    "CONTENT",
+    "ONE_QUEUE",
+    "TASK",
+    "WORKERS",
+    "address_of",
+    "app_for",
+    "calling",
+    "errors_of",
+    "hang_up",
+    "is_private",
+    "queue_of",
+    "queues_of",
+    "shown",
+]
 
 TASK = "omruntime"
 """Name that Celery's workers know our calls by; what they show is the name of the call."""
@@ -32,6 +48,8 @@ _MOST_LABELS = 8
 _LONGEST = 255
 """Bytes in the name of a queue (AMQP 0-9-1, short string)."""
 _SSL = "ssl_"
+_GOODBYE = 1.0
+"""Seconds that a broker is given to take leave of a connection."""
 
 _SETTINGS: Mapping[str, Any] = {
     "accept_content": ["json"],
@@ -108,6 +126,34 @@ def shown(url: str) -> str:
 def is_private(url: str) -> bool:
     """Tell whether this is the address of a private broker."""
     return any(key == ONE_QUEUE for key, _ in parse_qsl(url.partition("?")[2]))
+
+
+def errors_of(app: Celery) -> tuple[type[BaseException], ...]:
+    """Return what connections and channels of an app's broker raise, without making one."""
+    transport = app.connection_for_write().get_transport_cls()
+    return (OperationalError, OSError, *transport.connection_errors, *transport.channel_errors)
+
+
+def hang_up(connection: Connection) -> None:
+    """Close a connection with all that it has, and do not wait long for a broker that says nothing."""
+    socket = getattr(connection.connection, "sock", None) if connection.connected else None
+    if socket is not None:
+        socket.settimeout(_GOODBYE)
+    # The poller of a Redis: kombu leaves it to the garbage collector.
+    cycle = getattr(connection.transport, "cycle", None)
+    # A connection of a pool would go back to it.
+    Connection.release(connection)
+    if cycle is not None:
+        cycle.poller.close()
+
+
+@contextmanager
+def calling(connection: Connection) -> Iterator[Connection]:
+    """Have a connection for the time of a block."""
+    try:
+        yield connection
+    finally:
+        hang_up(connection)
 
 
 def queue_of(label: str, private: bool) -> Queue:
