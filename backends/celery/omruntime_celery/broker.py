@@ -18,6 +18,7 @@ from omruntime.masking import mask
 
 __all__ = [
     "CONTENT",
+    "LAST",
     "ONE_QUEUE",
     "TASK",
     "WORKERS",
@@ -34,6 +35,8 @@ __all__ = [
 
 TASK = "omruntime"
 """Name that Celery's workers know our calls by; what they show is the name of the call."""
+LAST = "last"
+"""Header of a message that comes after all calls of a private broker: its worker has taken them all then."""
 CONTENT = "application/data"
 """Content type of a call: bytes that nobody decodes on the way."""
 WORKERS = Exchange("omruntime.workers", type="fanout", durable=False, delivery_mode=1)
