@@ -31,7 +31,7 @@ from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime.ledger import lease_period
 from omruntime.worker import Host, status_of
 from omruntime_celery.bell import Bell
-from omruntime_celery.broker import CONTENT, TASK, address_of
+from omruntime_celery.broker import CONTENT, LAST, TASK, address_of
 from omruntime_celery.command import labels_asked_for, listen_to, refuse_pool, said_by_celery
 from omruntime_celery.errors import ERRORS
 
@@ -65,6 +65,7 @@ class Station:
         self._over: deque[tuple[Any, Future[bytes]]] = deque()
         self._paused = False
         self._bell = Bell()
+        self._ending = False
         self._consumer: Any = None
         self.lost = False
         host.on_freed(self._bell.ring)
@@ -95,7 +96,16 @@ class Station:
             hub.timer.call_repeatedly(_LOOK, self._end_when_told)
 
     def _end_when_told(self) -> None:
-        if self._stop is not None and self._stop.is_set() and state.should_stop is None:
+        if self._stop is None or not self._stop.is_set() or self._ending:
+            return
+        self._ending = True
+        if self.host.tied:
+            try:
+                self.backend.send_last()
+            except OmegaRuntimeError:
+                # The broker is gone, and with it what has been sent.
+                state.should_stop = os.EX_OK
+        else:
             state.should_stop = os.EX_OK
 
     def _say(self) -> None:
@@ -113,6 +123,10 @@ class Station:
             self._acknowledge(message)
             return
         headers = message.headers
+        if self._ending and headers.get(LAST):
+            self._acknowledge(message)
+            state.should_stop = os.EX_OK
+            return
         if not self.host.tied and not self.host.room(str(headers.get("label", ""))):
             self._pause(message)
             return
