@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -78,6 +79,9 @@ class Presence:
     def _await_others(self) -> None:
         """Wait until nobody new has answered for a moment: how many there are only they know."""
         while not self._alone:
-            known = len(self._heard)
-            if not self._condition.wait_for(lambda known=known: len(self._heard) > known, _GRACE):
+            known = set(self._heard)
+            if not self._condition.wait_for(partial(self._knows_more_than, known), _GRACE):
                 return
+
+    def _knows_more_than(self, known: set[str]) -> bool:
+        return bool(self._heard.keys() - known)
