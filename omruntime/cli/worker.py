@@ -33,6 +33,8 @@ def worker(settings: Settings, label: str, concurrency: int | None) -> None:
     It finishes its tasks then; a second Ctrl-C ends it at once, and other workers run its tasks again. The store is
     the one that a call names, and with --store or OMRUNTIME_STORE that one is looked after from the beginning. Every
     worker is a steward of its stores. A worker needs the key of those who send it work: 'omruntime key' prints how.
+
+    For Celery at a Redis: omruntime worker --runtime celery+redis://host/0 --label gpu --concurrency 2
     """
     from omruntime.client.slots import slot_counts
     from omruntime.config import runtime_url

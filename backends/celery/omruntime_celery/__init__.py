@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from omruntime import OmegaRuntime
-from omruntime_celery.backend import CeleryBackend
 from omruntime_celery.address import shown
+from omruntime_celery.backend import CeleryBackend
 from omruntime_celery.broker import address_of
 
 __all__ = ["OmegaRuntimeCelery"]

@@ -47,7 +47,7 @@ class Broker:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the transport."""
     tls: Mapping[str, Any] = field(default_factory=dict)
-    """How the connection is secured, as Celery's ``broker_use_ssl`` has it; empty where the URL says nothing of it."""
+    """How the connection is secured, as Celery's ``broker_use_ssl`` has it; empty where the URL says nothing."""
 
 
 def read_address(url: str) -> Broker:
@@ -103,15 +103,14 @@ def _kind(url: str) -> str:
 def _check_parts(kind: str, rest: str) -> None:
     try:
         parts = url_to_parts(f"{kind}://{rest}")
-        readable = parts.port != 0 and "#" not in rest
     except ValueError:
-        readable = False
-    if not readable:
+        parts = None
+    if parts is None or parts.port == 0 or "#" in rest:
         # What cannot be read is not shown: nobody can tell which part of it is the password.
         raise BackendUnavailable(
             f"the address {kind}://... of the broker cannot be read; it has the form "
-            f"{kind}://user:password@host:{_PORTS[kind]}/..., and / ? # @ : ; in a password are written as %2F %3F %23 "
-            "%40 %3A %3B (urllib.parse.quote(password, safe='') does that)"
+            f"{kind}://user:password@host:{_PORTS[kind]}/..., and / ? # @ : ; in a password are written as %2F %3F "
+            "%23 %40 %3A %3B (urllib.parse.quote(password, safe='') does that)"
         )
     if kind in _REDIS and parts.path and not parts.path.isdigit():
         raise BackendUnavailable(

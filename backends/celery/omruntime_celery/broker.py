@@ -17,10 +17,12 @@ from redis.retry import Retry
 from omruntime.errors import InvalidName, NoSuchLabel
 from omruntime_celery.address import read_address
 
-__all__ = ["CONTENT", "TASK", "WORKERS", "address_of", "app_for", "queue_of", "queues_of"]
+__all__ = ["CONTENT", "LAST", "TASK", "WORKERS", "address_of", "app_for", "app_like", "queue_of", "queues_of"]
 
 TASK = "omruntime"
 """Name that Celery's workers know our calls by; what they show is the name of the call."""
+LAST = "last"
+"""Header of a message that comes after all calls of a private broker: its worker has taken them all then."""
 CONTENT = "application/data"
 """Content type of a call: bytes that nobody decodes on the way."""
 WORKERS = Exchange("omruntime.workers", type="fanout", durable=False, delivery_mode=1)
@@ -49,6 +51,10 @@ _SETTINGS: Mapping[str, Any] = {
     "worker_pool": "solo",
     "worker_prefetch_multiplier": 1,
 }
+_NOWHERE = "amqp://guest@localhost//"
+"""Where Celery connects to that was told nothing."""
+_CONNECTING = ("broker_", "control_", "event_")
+"""How the settings begin that say how an app and its workers are reached."""
 _REDIS: Mapping[str, Any] = {
     # The ledger knows what was taken and not done; a second book in the broker only costs two round trips a call.
     "ack_emulation": False,
@@ -65,6 +71,26 @@ _SENTINEL: Mapping[str, Any] = {
     "socket_connect_timeout": 2,
     "socket_timeout": 5,
 }
+
+
+class _App(Celery):  # type: ignore[misc]
+    """An app that connects where it was told to, whatever ``CELERY_BROKER_URL`` says."""
+
+    def __init__(self, reads: str | None, writes: str | None) -> None:
+        super().__init__("omruntime", backend="disabled://", set_as_current=False, fixups=[])
+        self.reads, self.writes = reads or _NOWHERE, writes or _NOWHERE
+
+    def connection(self, hostname: str | None = None, **kwargs: Any) -> Any:
+        """Return a connection that has still to be made."""
+        return super().connection(hostname or self.writes, **kwargs)
+
+    def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
+        """Return a connection that has still to be made."""
+        return super().connection_for_read(url or self.reads, **kwargs)
+
+    def connection_for_write(self, url: str | None = None, **kwargs: Any) -> Any:
+        """Return a connection that has still to be made."""
+        return super().connection_for_write(url or self.writes, **kwargs)
 
 
 def app_for(url: str, conf: Mapping[str, Any] | None = None) -> Celery:
@@ -86,12 +112,25 @@ def app_for(url: str, conf: Mapping[str, Any] | None = None) -> Celery:
         **broker.options,
         **given.pop("broker_transport_options", {}),
     }
-    app = Celery("omruntime", broker=broker.url, set_as_current=False, fixups=[])
+    app = _App(broker.url, broker.url)
     if broker.url.startswith("sentinel://"):
         transport["sentinel_kwargs"] = {**_SENTINEL, **transport.get("sentinel_kwargs", {})}
     tls = {"broker_use_ssl": dict(broker.tls)} if broker.tls else {}
     app.conf.update({**_SETTINGS, **tls, "broker_transport_options": transport, **given})
     return app
+
+
+def app_like(app: Celery) -> Celery:
+    """Return an app that connects as another one does, and has nothing else of it.
+
+    Raises:
+        BackendNotInstalled: its broker is of a kind that is not supported.
+    """
+    read_address(address_of(app))
+    same = {key: app.conf[key] for key in SETTING_KEYS if key.startswith(_CONNECTING)}
+    made = _App(app.conf.broker_read_url or app.conf.broker_url, app.conf.broker_write_url or app.conf.broker_url)
+    made.conf.update({**_SETTINGS, **same})
+    return made
 
 
 def _check_settings(given: Collection[str]) -> None:
@@ -109,7 +148,7 @@ def address_of(app: Any) -> str:
     """
     if not isinstance(app, Celery):
         raise TypeError(f"app= is the user's Celery app, and {type(app).__name__} is none")
-    urls = app.conf.broker_write_url or app.conf.broker_url or "amqp://guest@localhost//"
+    urls = app.writes if isinstance(app, _App) else app.conf.broker_write_url or _NOWHERE
     return f"celery+{urls if isinstance(urls, str) else ';'.join(urls)}"
 
 

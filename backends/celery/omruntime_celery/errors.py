@@ -18,15 +18,10 @@ __all__ = ["ERRORS", "nobody_there"]
 
 _AWAY = "the broker at {address} does not answer: {error}; check that it runs, then try again"
 
-ERRORS: Translations = {
-    kind: (BackendUnavailable, _AWAY)
-    for kind in (
-        amqp.exceptions.AMQPError,
-        kombu.exceptions.KombuError,
-        redis.exceptions.RedisError,
-        OSError,
-    )
-}
+ERRORS: Translations = dict.fromkeys(
+    (amqp.exceptions.AMQPError, kombu.exceptions.KombuError, redis.exceptions.RedisError, OSError),
+    (BackendUnavailable, _AWAY),
+)
 
 _WHY = {
     redis.sentinel.MasterNotFoundError: "the Sentinels know no server of that master_name, or none of them answers",

@@ -10,10 +10,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
-from kombu import Producer
+from kombu import Connection, Producer
+from kombu.connection import ConnectionPool
+from kombu.pools import ProducerPool
+from kombu.utils.functional import lazy
 
 from omruntime.abc import Call, pack_call
-from omruntime_celery.broker import CONTENT, TASK, WORKERS, queue_of
+from omruntime_celery.broker import CONTENT, LAST, TASK, WORKERS, queue_of
+from omruntime_celery.connections import errors_of, hang_up
 from omruntime_celery.mailbox import pack_letters
 
 __all__ = ["AnswerPost", "Post"]
@@ -24,8 +28,17 @@ _PATIENCE = {"max_retries": 4, "interval_start": 0.05, "interval_step": 0.1, "in
 """How a broker is tried again that did not answer: about a second."""
 
 
+class _Connections(ConnectionPool):  # type: ignore[misc]
+    """Connections of our own: those of kombu's pools live as long as the process, and belong to all of it."""
+
+    def collect_resource(self, resource: Connection, socket_timeout: float = 0.0) -> None:
+        """Close a connection, where it has been made."""
+        if not isinstance(resource, lazy):
+            hang_up(resource)
+
+
 class Post:
-    """Publishes by the connections of an app.
+    """Publishes by connections that are made as an app makes them.
 
     Args:
         app: the app.
@@ -35,13 +48,15 @@ class Post:
     def __init__(self, app: Celery, private: bool) -> None:
         self._app, self._private = app, private
         self._origin = f"{app.main}@omruntime"
-        errors = app.connection_for_write()
-        self._errors = (*errors.connection_errors, *errors.channel_errors)
+        self._errors = errors_of(app)
+        limit = app.conf.broker_pool_limit or None
+        self._connections = _Connections(app.connection_for_write(), limit)
+        self._producers = ProducerPool(self._connections, limit=limit)
 
     @contextmanager
     def producer(self) -> Iterator[Producer]:
-        """Give a producer of the app's pool."""
-        with self._app.producer_pool.acquire(block=True) as producer:
+        """Give a producer that nobody else has."""
+        with self._producers.acquire(block=True) as producer:
             yield producer
 
     def _publish(self, body: bytes, **where: Any) -> None:
@@ -92,13 +107,31 @@ class Post:
             "delivery_mode": 2,
         }
 
+    def last(self) -> None:
+        """Publish what follows all calls, and ends the worker's wait for more."""
+        headers = {"lang": "py", "task": TASK, "id": LAST, LAST: True}
+        self._publish(b"", exchange="", routing_key=queue_of("", self._private).name, headers=headers)
+
     def letters(self, mailbox: str, letters: list[tuple[str, bytes]]) -> None:
         """Publish answers to a mailbox."""
         self._publish(pack_letters(letters), exchange="", routing_key=mailbox, delivery_mode=1)
 
+    def order(self, command: str, **arguments: str) -> None:
+        """Have all workers do something, by Celery's remote control."""
+        with self.producer() as producer:
+            mailbox = self._app.control.mailbox(producer.connection)
+            mailbox.producer_pool = None
+            mailbox.abcast(command, arguments)
+
     def news(self, said: bytes) -> None:
         """Publish what this process says of itself to everybody who listens."""
         self._publish(said, exchange=WORKERS, routing_key="", declare=[WORKERS], delivery_mode=1)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._producers.force_close_all()
+        self._connections.force_close_all()
+        hang_up(self._connections.connection)
 
 
 class AnswerPost:

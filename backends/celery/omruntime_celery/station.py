@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,8 @@ from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime.ledger import lease_period
 from omruntime.worker import Host, status_of
 from omruntime_celery.bell import Bell
-from omruntime_celery.broker import CONTENT, TASK, address_of, queues_of
+from omruntime_celery.broker import CONTENT, LAST, TASK, address_of
+from omruntime_celery.command import labels_asked_for, listen_to, refuse_pool, said_by_celery
 from omruntime_celery.errors import ERRORS
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Station:
         self._over: deque[tuple[Any, Future[bytes]]] = deque()
         self._paused = False
         self._bell = Bell()
+        self._ending = False
         self._consumer: Any = None
         self.lost = False
         host.on_freed(self._bell.ring)
@@ -94,7 +96,16 @@ class Station:
             hub.timer.call_repeatedly(_LOOK, self._end_when_told)
 
     def _end_when_told(self) -> None:
-        if self._stop is not None and self._stop.is_set() and state.should_stop is None:
+        if self._stop is None or not self._stop.is_set() or self._ending:
+            return
+        self._ending = True
+        if self.host.tied:
+            try:
+                self.backend.send_last()
+            except OmegaRuntimeError:
+                # The broker is gone, and with it what has been sent.
+                state.should_stop = os.EX_OK
+        else:
             state.should_stop = os.EX_OK
 
     def _say(self) -> None:
@@ -112,6 +123,10 @@ class Station:
             self._acknowledge(message)
             return
         headers = message.headers
+        if self._ending and headers.get(LAST):
+            self._acknowledge(message)
+            state.should_stop = os.EX_OK
+            return
         if not self.host.tied and not self.host.room(str(headers.get("label", ""))):
             self._pause(message)
             return
@@ -249,49 +264,53 @@ class HostStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def __init__(self, worker: Any, omruntime: Station | None = None, **options: Any) -> None:
         super().__init__(worker, **options)
-        queues = worker.app.amqp.queues
-        self._labels = sorted({part.strip() for name in queues.consume_from for part in name.split(",")})
         self._mine = omruntime is None
         worker.omruntime = omruntime
-        private = omruntime is not None and omruntime.backend.is_private
-        _select(worker.app, self._labels if omruntime is None else sorted(omruntime.labels), private)
+        if omruntime is not None:
+            listen_to(worker.app, omruntime.labels, omruntime.backend.is_private)
+            return
+        refuse_pool(worker.pool_cls)
+        self._labels = labels_asked_for(worker.app)
+        with said_by_celery():
+            listen_to(worker.app, self._labels)
 
     def start(self, worker: Any) -> None:
         """Make the host."""
-        if worker.omruntime is None:
+        if worker.omruntime is not None:
+            return
+        try:
             worker.omruntime = _own_station(worker.app, self._labels, worker.concurrency)
+        except OmegaRuntimeError as exc:
+            _log.critical("this worker cannot work: %s", exc)
+            raise SystemExit(os.EX_UNAVAILABLE) from exc
 
     def stop(self, worker: Any) -> None:
         """Finish the tasks, where this worker has made the host."""
-        if self._mine and worker.omruntime is not None:
-            station, worker.omruntime = worker.omruntime, None
-            station.host.close()
-            station.backend.close()
-            station.close()
+        self._end(worker, wait=True)
 
     def terminate(self, worker: Any) -> None:
         """Leave the tasks to others: the lease of this host runs out."""
 
+    def _end(self, worker: Any, wait: bool) -> None:
+        if self._mine and worker.omruntime is not None:
+            station, worker.omruntime = worker.omruntime, None
+            station.host.close(wait)
+            station.backend.close()
+            station.close()
 
-def _select(app: Celery, labels: list[str], private: bool) -> None:
-    queues = queues_of(labels, private)
-    for queue in queues:
-        app.amqp.queues.add(queue)
-    app.amqp.queues.select([queue.name for queue in queues])
 
-
-def _own_station(app: Celery, labels: list[str], slots: int) -> Station:
+def _own_station(app: Celery, labels: Collection[str], slots: int) -> Station:
     from omruntime_celery.backend import CeleryBackend
 
     auth = default_auth()
     backend = CeleryBackend.open(address_of(app), auth=auth, app=app)
     try:
-        host = Host.of(backend, {",".join(labels): slots}, auth)
+        host = Host.of(backend, {",".join(sorted(labels)): slots}, auth)
+        if store := os.environ.get("OMRUNTIME_STORE"):
+            host.look_after(store)
     except BaseException:
         backend.close()
         raise
-    if store := os.environ.get("OMRUNTIME_STORE"):
-        host.look_after(store)
     return Station(backend, host)
 
 
