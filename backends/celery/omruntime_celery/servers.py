@@ -138,7 +138,8 @@ class RabbitServer(Server):
     def _environment(self) -> dict[str, str]:
         erlang = (
             f"-sname {_NODE} -setcookie {secrets.token_hex(16)} -start_epmd false "
-            f"-erl_epmd_port {self._distribution} -kernel inet_dist_use_interface {127, 0, 0, 1} +S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
+            f"-erl_epmd_port {self._distribution} -kernel inet_dist_use_interface {{127,0,0,1}} "
+            "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
         )
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))},

@@ -1,7 +1,7 @@
 """The app of Celery's own worker command: ``celery -A omruntime_celery.worker worker -Q gpu -c 2``.
 
-The broker is that of ``--broker``, ``CELERY_BROKER_URL`` or ``OMRUNTIME_RUNTIME``, in this order; the queues of ``-Q``
-are the labels of the worker, ``default`` without one, and ``-c`` is the number of its slots.
+The broker is that of ``--broker``, ``CELERY_BROKER_URL`` or ``OMRUNTIME_RUNTIME``, in this order; the queues of
+``-Q`` are the labels of the worker, ``default`` without one, and ``-c`` is the number of its slots.
 """
 
 from __future__ import annotations
