@@ -17,6 +17,7 @@ from omruntime.ledger import lease_period
 from omruntime_celery.address import is_private, read_address, shown
 from omruntime_celery.broker import app_for, queue_of
 from omruntime_celery.errors import ERRORS, nobody_there
+from omruntime_celery.lines import calling
 from omruntime_celery.mailbox import Mailbox
 from omruntime_celery.post import AnswerPost, Post
 from omruntime_celery.presence import Presence, pack_presence
@@ -50,7 +51,7 @@ class CeleryBackend(Backend):
         self._private = is_private(url)
         self._post = Post(app, self._private)
         self._answers = Answers()
-        self._presence = Presence(self._ask_who_works)
+        self._presence = Presence(self._ask_who_works, alone=self._private)
         self._mailbox = Mailbox(app, self._answers.give, self._presence.hear)
         self._replies = AnswerPost(self._post, tuple(ERRORS))
         self.mailbox = self._mailbox.name
@@ -75,7 +76,7 @@ class CeleryBackend(Backend):
             read_address(url)
         opened = app_for(url, conf) if app is None else app
         try:
-            with opened.connection_for_write(transport_options=_bounds(url)) as connection:
+            with calling(opened.connection_for_write(transport_options=_bounds(url))) as connection:
                 connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=_CONNECT_LIMIT)
         except tuple(ERRORS) as exc:
             raise BackendUnavailable(nobody_there(url, exc)) from exc
@@ -133,7 +134,7 @@ class CeleryBackend(Backend):
 
     def cancel(self, id: str) -> bool:
         """Tell all hosts that a task is cancelled; the one that runs it stops it."""
-        self.app.control.broadcast("omruntime_cancel", arguments={"task": id})
+        self._post.order("omruntime_cancel", task=id)
         return True
 
     # -- workers -------------------------------------------------------------------------------------------------
@@ -144,7 +145,7 @@ class CeleryBackend(Backend):
         return self._presence.workers()
 
     def _ask_who_works(self) -> None:
-        self.app.control.broadcast("omruntime_who")
+        self._post.order("omruntime_who")
 
     def announce(self, workers: Sequence[WorkerInfo]) -> None:
         """Say who works in this process, and go on saying it with `say_again`."""
@@ -202,6 +203,7 @@ class CeleryBackend(Backend):
         self._replies.close()
         self._mailbox.close(self._post.producer)
         self._answers.close()
+        self._post.close()
         if self._mine:
             self.app.close()
 

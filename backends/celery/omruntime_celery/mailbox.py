@@ -12,10 +12,10 @@ from uuid import uuid4
 import msgspec
 from celery import Celery
 from kombu import Connection, Consumer, Producer, Queue
-from kombu.exceptions import OperationalError
 
 from omruntime.masking import mask_text
 from omruntime_celery.broker import CONTENT, WORKERS
+from omruntime_celery.lines import calling, errors_of
 
 __all__ = ["Mailbox", "pack_letters"]
 
@@ -51,6 +51,7 @@ class Mailbox:
     ) -> None:
         self.name = f"omruntime.answers.{uuid4().hex}"
         self._app, self._on_answer, self._on_presence = app, on_answer, on_presence
+        self._errors = errors_of(app)
         self._lock = threading.Lock()
         self._listens = threading.Event()
         self._closed = threading.Event()
@@ -70,18 +71,14 @@ class Mailbox:
         failures = 0
         while not self._closed.is_set():
             try:
-                with self._app.connection_for_read() as connection:
+                with calling(self._app.connection_for_read()) as connection:
                     self._hear(connection)
                 failures = 0
-            except (OperationalError, OSError, *self._errors()) as exc:
+            except self._errors as exc:
                 if not failures:
                     _log.warning("answers cannot be heard, the ledger is read instead: %s", mask_text(str(exc)))
                 self._closed.wait(_PAUSES[min(failures, len(_PAUSES) - 1)])
                 failures += 1
-
-    def _errors(self) -> tuple[type[BaseException], ...]:
-        connection = self._app.connection_for_read()
-        return (*connection.connection_errors, *connection.channel_errors)
 
     def _hear(self, connection: Connection) -> None:
         exclusive = connection.transport.driver_type == "amqp"
@@ -127,7 +124,7 @@ class Mailbox:
         try:
             with producer() as sender:
                 _wake(sender, self.name)
-        except (OperationalError, OSError, *self._errors()):
+        except self._errors:
             # The broker is gone, and the thread does not wait for it long.
             deadline += _TICK
         self._thread.join(max(0.0, deadline - time.monotonic()) + _TICK)

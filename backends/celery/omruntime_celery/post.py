@@ -11,9 +11,11 @@ from typing import Any
 
 from celery import Celery
 from kombu import Producer
+from kombu.pools import ProducerPool
 
 from omruntime.abc import Call, pack_call
 from omruntime_celery.broker import CONTENT, TASK, WORKERS, queue_of
+from omruntime_celery.lines import Connections, errors_of, hang_up
 from omruntime_celery.mailbox import pack_letters
 
 __all__ = ["AnswerPost", "Post"]
@@ -25,7 +27,7 @@ _PATIENCE = {"max_retries": 4, "interval_start": 0.05, "interval_step": 0.1, "in
 
 
 class Post:
-    """Publishes by the connections of an app.
+    """Publishes by connections that are made as an app makes them.
 
     Args:
         app: the app.
@@ -35,13 +37,15 @@ class Post:
     def __init__(self, app: Celery, private: bool) -> None:
         self._app, self._private = app, private
         self._origin = f"{app.main}@omruntime"
-        errors = app.connection_for_write()
-        self._errors = (*errors.connection_errors, *errors.channel_errors)
+        self._errors = errors_of(app)
+        limit = app.conf.broker_pool_limit or None
+        self._connections = Connections(app.connection_for_write(), limit)
+        self._producers = ProducerPool(self._connections, limit=limit)
 
     @contextmanager
     def producer(self) -> Iterator[Producer]:
-        """Give a producer of the app's pool."""
-        with self._app.producer_pool.acquire(block=True) as producer:
+        """Give a producer that nobody else has."""
+        with self._producers.acquire(block=True) as producer:
             yield producer
 
     def _publish(self, body: bytes, **where: Any) -> None:
@@ -96,9 +100,22 @@ class Post:
         """Publish answers to a mailbox."""
         self._publish(pack_letters(letters), exchange="", routing_key=mailbox, delivery_mode=1)
 
+    def order(self, command: str, **arguments: str) -> None:
+        """Have all workers do something, by Celery's remote control."""
+        with self.producer() as producer:
+            mailbox = self._app.control.mailbox(producer.connection)
+            mailbox.producer_pool = None
+            mailbox.abcast(command, arguments)
+
     def news(self, said: bytes) -> None:
         """Publish what this process says of itself to everybody who listens."""
         self._publish(said, exchange=WORKERS, routing_key="", declare=[WORKERS], delivery_mode=1)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._producers.force_close_all()
+        self._connections.force_close_all()
+        hang_up(self._connections.connection)
 
 
 class AnswerPost:

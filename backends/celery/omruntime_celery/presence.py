@@ -14,8 +14,8 @@ __all__ = ["Presence", "pack_presence"]
 
 _FIRST = 1.0
 """Seconds that the first answer to the question who is there may take."""
-_GRACE = 0.05
-"""Seconds that the others may take after it."""
+_GRACE = 0.25
+"""Seconds that the next one may take after each."""
 
 
 class _Message(msgspec.Struct):
@@ -37,10 +37,11 @@ class Presence:
 
     Args:
         ask: asks all workers to say who they are.
+        alone: there is one worker process only.
     """
 
-    def __init__(self, ask: Callable[[], None]) -> None:
-        self._ask = ask
+    def __init__(self, ask: Callable[[], None], alone: bool = False) -> None:
+        self._ask, self._alone = ask, alone
         self._condition = threading.Condition()
         self._heard: dict[str, tuple[float, list[WorkerInfo]]] = {}
         self._asked = False
@@ -66,10 +67,17 @@ class Presence:
             self._ask()
             with self._condition:
                 if self._condition.wait_for(lambda: bool(self._heard), _FIRST):
-                    self._condition.wait_for(lambda: False, _GRACE)
+                    self._await_others()
         now = time.monotonic()
         with self._condition:
             self._heard = {host: said for host, said in self._heard.items() if said[0] > now}
             return sorted(
                 (each for _, workers in self._heard.values() for each in workers), key=lambda each: each.name
             )
+
+    def _await_others(self) -> None:
+        """Wait until nobody new has answered for a moment: how many there are only they know."""
+        while not self._alone:
+            known = len(self._heard)
+            if not self._condition.wait_for(lambda known=known: len(self._heard) > known, _GRACE):
+                return
