@@ -164,6 +164,10 @@ class CeleryBackend(Backend):
 
         work(self, host, stop)
 
+    def send_last(self) -> None:
+        """Say to the only worker of a private broker, after all calls, that there will be no more."""
+        self._post.last()
+
     # -- the broker ----------------------------------------------------------------------------------------------
 
     @property

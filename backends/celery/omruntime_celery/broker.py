@@ -17,12 +17,14 @@ from redis.retry import Retry
 from omruntime.errors import InvalidName, NoSuchLabel
 from omruntime_celery.address import read_address
 
-__all__ = ["CONTENT", "TASK", "WORKERS", "address_of", "app_for", "queue_of", "queues_of"]
+__all__ = ["CONTENT", "LAST", "TASK", "WORKERS", "address_of", "app_for", "queue_of", "queues_of"]
 
 TASK = "omruntime"
 """Name that Celery's workers know our calls by; what they show is the name of the call."""
 CONTENT = "application/data"
 """Content type of a call: bytes that nobody decodes on the way."""
+LAST = "last"
+"""Header of a message that comes after all calls of a private broker: its worker has taken them all then."""
 WORKERS = Exchange("omruntime.workers", type="fanout", durable=False, delivery_mode=1)
 """Where workers say that they live."""
 

@@ -14,7 +14,7 @@ from kombu import Producer
 from kombu.pools import ProducerPool
 
 from omruntime.abc import Call, pack_call
-from omruntime_celery.broker import CONTENT, TASK, WORKERS, queue_of
+from omruntime_celery.broker import CONTENT, LAST, TASK, WORKERS, queue_of
 from omruntime_celery.lines import Connections, errors_of, hang_up
 from omruntime_celery.mailbox import pack_letters
 
@@ -95,6 +95,11 @@ class Post:
             "reply_to": mailbox,
             "delivery_mode": 2,
         }
+
+    def last(self) -> None:
+        """Publish what follows all calls, and ends the worker's wait for more."""
+        headers = {"lang": "py", "task": TASK, "id": LAST, LAST: True}
+        self._publish(b"", exchange="", routing_key=queue_of("", self._private).name, headers=headers)
 
     def letters(self, mailbox: str, letters: list[tuple[str, bytes]]) -> None:
         """Publish answers to a mailbox."""

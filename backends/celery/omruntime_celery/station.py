@@ -30,7 +30,7 @@ from omruntime.auth import default_auth
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime.ledger import lease_period
 from omruntime.worker import Host, status_of
-from omruntime_celery.broker import CONTENT, TASK, address_of, queues_of
+from omruntime_celery.broker import CONTENT, LAST, TASK, address_of, queues_of
 from omruntime_celery.errors import ERRORS
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Station:
         self._hears.setblocking(False)
         self._wakes.setblocking(False)
         self._awake = False
+        self._ending = False
         self._consumer: Any = None
         self.lost = False
         host.on_freed(self._wake)
@@ -96,7 +97,16 @@ class Station:
             hub.timer.call_repeatedly(_LOOK, self._end_when_told)
 
     def _end_when_told(self) -> None:
-        if self._stop is not None and self._stop.is_set() and state.should_stop is None:
+        if self._stop is None or not self._stop.is_set() or self._ending:
+            return
+        self._ending = True
+        if self.host.tied:
+            try:
+                self.backend.send_last()
+            except OmegaRuntimeError:
+                # The broker is gone, and with it what has been sent.
+                state.should_stop = os.EX_OK
+        else:
             state.should_stop = os.EX_OK
 
     def _say(self) -> None:
@@ -114,6 +124,10 @@ class Station:
             self._acknowledge(message)
             return
         headers = message.headers
+        if self._ending and headers.get(LAST):
+            self._acknowledge(message)
+            state.should_stop = os.EX_OK
+            return
         if not self.host.tied and not self.host.room(str(headers.get("label", ""))):
             self._pause(message)
             return
