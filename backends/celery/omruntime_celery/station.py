@@ -29,6 +29,7 @@ from omruntime.abc import WorkerHost
 from omruntime.auth import default_auth
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime.ledger import lease_period
+from omruntime.masking import mask_text
 from omruntime.worker import Host, status_of
 from omruntime_celery.broker import CONTENT, LAST, TASK, address_of, queues_of
 from omruntime_celery.errors import ERRORS
@@ -103,7 +104,7 @@ class Station:
         if self.host.tied:
             try:
                 self.backend.send_last()
-            except OmegaRuntimeError:
+            except (OmegaRuntimeError, *ERRORS):
                 # The broker is gone, and with it what has been sent.
                 state.should_stop = os.EX_OK
         else:
@@ -112,8 +113,8 @@ class Station:
     def _say(self) -> None:
         try:
             self.backend.say_again()
-        except OmegaRuntimeError as exc:
-            _log.warning("it could not be said who works here: %s", exc)
+        except (OmegaRuntimeError, *ERRORS) as exc:
+            _log.warning("it could not be said who works here: %s", mask_text(str(exc)))
 
     def take(self, message: Any, *_: Any, **__: Any) -> None:
         """Hand a message's call to the host."""
