@@ -85,6 +85,10 @@ class Station:
     def attach(self, consumer: Any) -> None:
         """Begin to work for a connection: what the one before has brought is the ledger's now."""
         self._consumer, self._paused = consumer, False
+        channel = consumer.task_consumer.channel
+        if not getattr(channel, "ack_emulation", True):
+            # kombu would send again what runs when the connection ends, and write it to a file if it cannot.
+            channel.do_restore = False
         self._held.clear()
         self._adjust()
         self._say()
