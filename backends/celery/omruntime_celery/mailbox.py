@@ -92,8 +92,13 @@ class Mailbox:
         ):
             self._drain(connection, 0.01)
             self._listens.set()
+            beat = time.monotonic() + _TICK
             while not self._closed.is_set():
                 self._drain(connection, _TICK)
+                if time.monotonic() >= beat:
+                    # A RabbitMQ takes leave of whoever only listens.
+                    connection.heartbeat_check()
+                    beat = time.monotonic() + _TICK
 
     def _drain(self, connection: Connection, timeout: float) -> None:
         try:

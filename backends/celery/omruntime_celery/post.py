@@ -10,14 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
-from kombu import Connection, Producer
-from kombu.connection import ConnectionPool
+from kombu import Producer
 from kombu.pools import ProducerPool
-from kombu.utils.functional import lazy
 
 from omruntime.abc import Call, pack_call
 from omruntime_celery.broker import CONTENT, LAST, TASK, WORKERS, queue_of
-from omruntime_celery.connections import errors_of, hang_up
+from omruntime_celery.connections import Connections, errors_of, hang_up
 from omruntime_celery.mailbox import pack_letters
 
 __all__ = ["AnswerPost", "Post"]
@@ -26,15 +24,6 @@ _log = logging.getLogger("omruntime.celery")
 _BYTES = {"content_type": CONTENT, "content_encoding": "binary"}
 _PATIENCE = {"max_retries": 4, "interval_start": 0.05, "interval_step": 0.1, "interval_max": 0.5}
 """How a broker is tried again that did not answer: about a second."""
-
-
-class _Connections(ConnectionPool):  # type: ignore[misc]
-    """Connections of our own: those of kombu's pools live as long as the process, and belong to all of it."""
-
-    def collect_resource(self, resource: Connection, socket_timeout: float = 0.0) -> None:
-        """Close a connection, where it has been made."""
-        if not isinstance(resource, lazy):
-            hang_up(resource)
 
 
 class Post:
@@ -50,7 +39,7 @@ class Post:
         self._origin = f"{app.main}@omruntime"
         self._errors = errors_of(app)
         limit = app.conf.broker_pool_limit or None
-        self._connections = _Connections(app.connection_for_write(), limit)
+        self._connections = Connections(app.connection_for_write(), limit)
         self._producers = ProducerPool(self._connections, limit=limit)
 
     @contextmanager

@@ -29,6 +29,7 @@ from omruntime.abc import WorkerHost
 from omruntime.auth import default_auth
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime.ledger import lease_period
+from omruntime.masking import mask_text
 from omruntime.worker import Host, status_of
 from omruntime_celery.bell import Bell
 from omruntime_celery.broker import CONTENT, LAST, TASK, address_of
@@ -83,6 +84,10 @@ class Station:
     def attach(self, consumer: Any) -> None:
         """Begin to work for a connection: what the one before has brought is the ledger's now."""
         self._consumer, self._paused = consumer, False
+        channel = consumer.task_consumer.channel
+        if not getattr(channel, "ack_emulation", True):
+            # kombu would send again what runs when the connection ends, and write it to a file if it cannot.
+            channel.do_restore = False
         self._held.clear()
         self._adjust()
         self._say()
@@ -102,7 +107,7 @@ class Station:
         if self.host.tied:
             try:
                 self.backend.send_last()
-            except OmegaRuntimeError:
+            except (OmegaRuntimeError, *ERRORS):
                 # The broker is gone, and with it what has been sent.
                 state.should_stop = os.EX_OK
         else:
@@ -111,8 +116,8 @@ class Station:
     def _say(self) -> None:
         try:
             self.backend.say_again()
-        except OmegaRuntimeError as exc:
-            _log.warning("it could not be said who works here: %s", exc)
+        except (OmegaRuntimeError, *ERRORS) as exc:
+            _log.warning("it could not be said who works here: %s", mask_text(str(exc)))
 
     def take(self, message: Any, *_: Any, **__: Any) -> None:
         """Hand a message's call to the host."""
