@@ -47,6 +47,7 @@ _SETTINGS: Mapping[str, Any] = {
     "task_ignore_result": True,
     "task_serializer": "json",
     "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "worker_consumer": "omruntime_celery.consumer:StationConsumer",
     "worker_enable_prefetch_count_reduction": False,
     "worker_pool": "solo",
     "worker_prefetch_multiplier": 1,
