@@ -126,6 +126,15 @@ class Waiting:
             # The ledger was faster.
             return
 
+    def distrust(self) -> bool:
+        """Go by the ledger, as an outcome is not signed as it must be; False where the ledger itself has it so.
+
+        Whoever can write to the engine can push something: what the ledger has counts.
+        """
+        pushed = self.live
+        self.go_by_the_ledger()
+        return pushed
+
     def go_by_the_ledger(self) -> None:
         """Expect nothing from the engine any more, and keep nothing that it has said."""
         self._pushed, self._watched, self._packed, self.live = Future(), False, None, False

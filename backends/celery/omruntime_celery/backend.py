@@ -53,7 +53,7 @@ class CeleryBackend(Backend):
         self._answers = Answers()
         self._presence = Presence(self._ask_who_works, alone=self._private)
         self._mailbox = Mailbox(app, self._answers.give, self._presence.hear)
-        self._replies = AnswerPost(self._post, tuple(ERRORS))
+        self._replies = AnswerPost(self._post)
         self.mailbox = self._mailbox.name
         self._life, self._life_seen = "", float("-inf")
         self._host_said: tuple[str, Sequence[WorkerInfo]] = ("", ())
@@ -104,7 +104,12 @@ class CeleryBackend(Backend):
         """Publish many calls, in few round trips."""
         self._mailbox.listen()
         futures = [self._answers.expect(call.id) for call in calls]
-        self._post.calls(calls, self.mailbox)
+        try:
+            self._post.calls(calls, self.mailbox)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
         return futures
 
     def submit_canvas(self, id: str, calls: Sequence[Call]) -> Future[bytes]:
@@ -169,6 +174,11 @@ class CeleryBackend(Backend):
         self._post.last()
 
     # -- the broker ----------------------------------------------------------------------------------------------
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the app was made here, and is not the user's."""
+        return self._mine
 
     @property
     def is_private(self) -> bool:

@@ -17,9 +17,10 @@ from omruntime.masking import mask_text
 from omruntime_celery.broker import CONTENT, WORKERS
 from omruntime_celery.connections import calling, errors_of
 
-__all__ = ["Mailbox", "pack_letters"]
+__all__ = ["Mailbox", "is_mailbox", "pack_letters"]
 
 _log = logging.getLogger("omruntime.celery")
+_PREFIX = "omruntime.answers."
 _EXPIRES = 600.0
 """Seconds after which the queue of a process that is gone goes too."""
 _TICK = 1.0
@@ -27,6 +28,11 @@ _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between attempts to reach a broker that is gone."""
 _letters = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 _encoder = msgspec.msgpack.Encoder()
+
+
+def is_mailbox(name: object) -> bool:
+    """Tell whether this is the name of a mailbox, and not that of a queue with something else in it."""
+    return isinstance(name, str) and name.startswith(_PREFIX) and len(name) == len(_PREFIX) + 32
 
 
 def pack_letters(letters: list[tuple[str, bytes]]) -> bytes:
@@ -49,7 +55,7 @@ class Mailbox:
     def __init__(
         self, app: Celery, on_answer: Callable[[str, bytes], None], on_presence: Callable[[bytes], None]
     ) -> None:
-        self.name = f"omruntime.answers.{uuid4().hex}"
+        self.name = f"{_PREFIX}{uuid4().hex}"
         self._app, self._on_answer, self._on_presence = app, on_answer, on_presence
         self._errors = errors_of(app)
         self._lock = threading.Lock()
@@ -74,9 +80,11 @@ class Mailbox:
                 with calling(self._app.connection_for_read()) as connection:
                     self._hear(connection)
                 failures = 0
-            except self._errors as exc:
+            except Exception as exc:  # noqa: BLE001
+                # The broker is gone, or what came was no message: whoever can write to it can write anything.
                 if not failures:
-                    _log.warning("answers cannot be heard, the ledger is read instead: %s", mask_text(str(exc)))
+                    why = mask_text(str(exc)) or type(exc).__name__
+                    _log.warning("answers cannot be heard, the ledger is read until they can: %s", why)
                 self._closed.wait(_PAUSES[min(failures, len(_PAUSES) - 1)])
                 failures += 1
 

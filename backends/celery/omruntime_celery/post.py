@@ -63,13 +63,14 @@ class Post:
     def calls(self, calls: Sequence[Call], mailbox: str) -> None:
         """Publish many calls, in few round trips where the transport can."""
         with self.producer() as producer:
-            if not getattr(producer, "supports_batch_publish", False):
-                for call in calls:
-                    self.call(call, mailbox)
-                return
-            with producer.batch():
-                for call in calls:
-                    producer.publish(pack_call(call), **_BYTES, **self._envelope(call, mailbox))
+            if at_once := getattr(producer, "supports_batch_publish", False):
+                with producer.batch():
+                    for call in calls:
+                        producer.publish(pack_call(call), **_BYTES, **self._envelope(call, mailbox))
+        if not at_once:
+            # Each takes a producer of its own, and the app may have only one.
+            for call in calls:
+                self.call(call, mailbox)
 
     def _envelope(self, call: Call, mailbox: str) -> dict[str, Any]:
         where = queue_of(call.label, self._private)
@@ -126,8 +127,8 @@ class Post:
 class AnswerPost:
     """Sends answers in a thread of its own, those to one mailbox that are there at a time as one message."""
 
-    def __init__(self, post: Post, errors: tuple[type[BaseException], ...]) -> None:
-        self._post, self._errors = post, errors
+    def __init__(self, post: Post) -> None:
+        self._post = post
         self._waiting: queue.SimpleQueue[tuple[str, str, bytes] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -160,7 +161,8 @@ class AnswerPost:
         for mailbox, those in letters.items():
             try:
                 self._post.letters(mailbox, those)
-            except self._errors as exc:
+            except Exception as exc:  # noqa: BLE001
+                # This thread has the next answers to send.
                 _log.warning("%d answers could not be sent; who waits reads the ledger: %s", len(those), exc)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from celery.worker.request import Request
 
 from omruntime.abc import WorkerHost
 from omruntime.auth import default_auth
-from omruntime.errors import BackendUnavailable, OmegaRuntimeError
+from omruntime.errors import BackendUnavailable, OmegaRuntimeError, UnsupportedCapability
 from omruntime.ledger import lease_period
 from omruntime.masking import mask_text
 from omruntime.worker import Host, status_of
@@ -35,6 +35,7 @@ from omruntime_celery.bell import Bell
 from omruntime_celery.broker import CONTENT, LAST, TASK, address_of
 from omruntime_celery.command import labels_asked_for, listen_to, refuse_pool, said_by_celery
 from omruntime_celery.errors import ERRORS
+from omruntime_celery.mailbox import is_mailbox
 
 if TYPE_CHECKING:
     from omruntime_celery.backend import CeleryBackend
@@ -47,6 +48,10 @@ _LONGEST_UNACKNOWLEDGED = 60.0
 _LOOK = 0.05
 _NOTHING: Any = ((), {}, {})
 """What Celery's own tools see of a call's arguments."""
+_TEXTS = ("id", "label", "shadow")
+"""Headers of ours that are looked at; what else a message may have, nobody knows."""
+_LONGEST_TEXT = 255
+_SHOWN = {"lang": "py", "task": TASK, "argsrepr": "()", "kwargsrepr": "{}", "ignore_result": True}
 _EVENTS = {"SUCCESS": "task-succeeded", "REVOKED": "task-revoked", "REFUSED": "task-rejected"}
 
 
@@ -119,14 +124,22 @@ class Station:
         except (OmegaRuntimeError, *ERRORS) as exc:
             _log.warning("it could not be said who works here: %s", mask_text(str(exc)))
 
-    def take(self, message: Any, *_: Any, **__: Any) -> None:
-        """Hand a message's call to the host."""
-        if message.content_type != CONTENT or not isinstance(message.body, bytes):
-            _log.warning(
-                "a message of the content type %.80r was refused, and nothing of it decoded", message.content_type
-            )
+    def take(self, message: Any) -> None:
+        """Hand a message's call to the host; one that is none of ours is refused, and nothing of it decoded."""
+        try:
+            if why := _foreign(message):
+                _log.warning("a message was refused, and nothing of it decoded: %s", why)
+                self._acknowledge(message)
+            else:
+                self._take(message)
+        except self._consumer.connection_errors:
+            raise
+        except Exception:  # noqa: BLE001
+            # Whoever can write to the broker can write anything, and the worker has to live.
+            _log.warning("a message could not be taken", exc_info=True)
             self._acknowledge(message)
-            return
+
+    def _take(self, message: Any) -> None:
         headers = message.headers
         if self._ending and headers.get(LAST):
             self._acknowledge(message)
@@ -135,16 +148,10 @@ class Station:
         if not self.host.tied and not self.host.room(str(headers.get("label", ""))):
             self._pause(message)
             return
-        try:
-            request = self._requested(message)
-        except Exception:  # noqa: BLE001
-            # Whoever can write to the broker can write any headers, and the worker has to live.
-            _log.warning("a message with headers that are not Celery's was refused")
-            self._acknowledge(message)
-            return
+        request = self._requested(message)
         self._held[message] = (request, time.monotonic())
-        mailbox, id = message.properties.get("reply_to") or "", request.id
-        answer = partial(self.backend.answer, mailbox, id) if mailbox else _nobody
+        mailbox = message.properties.get("reply_to") or ""
+        answer = partial(self.backend.answer, mailbox, request.id) if is_mailbox(mailbox) else _nobody
         future = self.host.deliver(message.body, answer)
         if self.host.tied:
             self._acknowledge(message)
@@ -152,8 +159,9 @@ class Station:
 
     def _requested(self, message: Any) -> Request:
         """Have Celery's own tools show the call."""
-        consumer, headers = self._consumer, message.headers
-        headers.setdefault("id", message.properties.get("correlation_id") or "")
+        consumer = self._consumer
+        said = {name: message.headers.get(name, "")[:_LONGEST_TEXT] for name in _TEXTS}
+        headers = {**_SHOWN, **said, "root_id": said["id"]}
         request = Request(
             message,
             app=consumer.app,
@@ -244,22 +252,27 @@ def _nobody(answer: bytes) -> None:
     """Drop an answer that nobody waits for."""
 
 
+def _foreign(message: Any) -> str:
+    """Say why a message is none of ours; empty where it may be one."""
+    headers = message.headers
+    if message.content_type != CONTENT or not isinstance(message.body, bytes):
+        return f"its content type is {message.content_type!r:.80}"
+    if not isinstance(headers, dict) or headers.get("task") != TASK:
+        return "it is no call of omruntime"
+    if not all(isinstance(headers.get(name, ""), str) for name in _TEXTS):
+        return "its headers are not those of a call"
+    return ""
+
+
 class OurTask(Task):  # type: ignore[misc]
     """What Celery finds when a message of ours arrives; it is never run by a pool."""
 
     name = TASK
     ignore_result = True
-    Strategy = "omruntime_celery.station:strategy"
 
     def run(self, *args: Any, **kwargs: Any) -> None:
         """Refuse to be called."""
         raise NotImplementedError("calls of omruntime are sent by om.runtime, not by Celery's apply_async()")
-
-
-def strategy(task: Task, app: Celery, consumer: Any) -> Callable[..., None]:
-    """Return what takes our messages (Celery's name for it)."""
-    station: Station = consumer.controller.omruntime
-    return station.take
 
 
 class HostStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -361,8 +374,14 @@ def work(backend: CeleryBackend, host: WorkerHost, stop: threading.Event) -> Non
 
     Raises:
         BackendUnavailable: the broker is gone.
+        UnsupportedCapability: the app is the user's, and nothing of it is changed.
     """
     app = backend.app
+    if not backend.is_ours:
+        raise UnsupportedCapability(
+            "the workers of an app of yours are started with Celery's own command, by a module that has "
+            "app = omruntime_celery.worker.worker_app(your_app): celery -A that_module worker -Q gpu -c 2"
+        )
     if TASK not in app.tasks:
         join(app)
     _let_celery_speak()
