@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.world import Redis, Workers, starting
 
 from omruntime import Omega
 from tests.isolation import secluded, store_url
 from tests.leaks import leaked, running
-from tests.world import Redis, Workers, starting
 
 __all__ = ["secluded", "store_url"]
 

@@ -13,6 +13,7 @@ import pytest
 from celery import Celery
 from omruntime_celery import OmegaRuntimeCelery
 from omruntime_celery.servers import RabbitServer, system_program
+from tests.world import QUOTED, SECRET, Redis, Workers, eventually
 
 from omruntime import Auth, Omega, virtualobj
 from omruntime.errors import (
@@ -23,7 +24,6 @@ from omruntime.errors import (
     StoreUnavailable,
     VersionMismatch,
 )
-from tests.world import QUOTED, SECRET, Redis, Workers, eventually
 
 NOBODY = f"redis://:{QUOTED}@127.0.0.1:1/0"
 
