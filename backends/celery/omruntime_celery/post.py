@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from celery import Celery
@@ -16,11 +17,14 @@ from kombu.pools import ProducerPool
 from omruntime.abc import Call, pack_call
 from omruntime_celery.broker import CONTENT, LAST, TASK, WORKERS, queue_of
 from omruntime_celery.connections import Connections, errors_of, hang_up
+from omruntime_celery.kept import keep_client
 from omruntime_celery.mailbox import pack_letters
 
 __all__ = ["AnswerPost", "Post"]
 
 _log = logging.getLogger("omruntime.celery")
+_queue_of = lru_cache(maxsize=1024)(queue_of)
+"""As `queue_of`: a call does not make the same queue again, and kombu declares one to each connection only once."""
 _BYTES = {"content_type": CONTENT, "content_encoding": "binary"}
 _PATIENCE = {"max_retries": 4, "interval_start": 0.05, "interval_step": 0.1, "interval_max": 0.5}
 """How a broker is tried again that did not answer: about a second."""
@@ -46,6 +50,7 @@ class Post:
     def producer(self) -> Iterator[Producer]:
         """Give a producer that nobody else has."""
         with self._producers.acquire(block=True) as producer:
+            keep_client(producer.channel)
             yield producer
 
     def _publish(self, body: bytes, **where: Any) -> None:
@@ -73,7 +78,7 @@ class Post:
                 self.call(call, mailbox)
 
     def _envelope(self, call: Call, mailbox: str) -> dict[str, Any]:
-        where = queue_of(call.label, self._private)
+        where = _queue_of(call.label, self._private)
         headers = {
             "lang": "py",
             "task": TASK,

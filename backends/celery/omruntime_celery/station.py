@@ -61,8 +61,10 @@ class Station:
     Args:
         backend: the engine, as it is open in this process.
         host: takes the calls.
-        label: the labels of this worker's slots.
         stop: ends the worker when it is set.
+
+    Attributes:
+        labels: those that all its slots have, together.
     """
 
     def __init__(self, backend: CeleryBackend, host: WorkerHost, stop: threading.Event | None = None) -> None:
@@ -73,16 +75,10 @@ class Station:
         self._bell = Bell()
         self._ending = False
         self._consumer: Any = None
-        self.lost = False
+        workers = host.workers() if isinstance(host, Host) else []
+        self.labels = frozenset(label for worker in workers for label in worker.labels)
+        self._all_labels = ",".join(sorted(self.labels))
         host.on_freed(self._bell.ring)
-
-    @property
-    def labels(self) -> frozenset[str]:
-        """Labels of this worker: those that all its slots have, together."""
-        return frozenset(label for worker in self._host_workers() for label in worker.labels)
-
-    def _host_workers(self) -> list[Any]:
-        return self.host.workers() if isinstance(self.host, Host) else []
 
     # -- in Celery's event loop ----------------------------------------------------------------------------------
 
@@ -235,7 +231,7 @@ class Station:
         if self.host.tied:
             consumer.qos.value = 0
             return
-        room = self.host.room(",".join(sorted(self.labels)))
+        room = self.host.room(self._all_labels)
         unacknowledged = sum(not message.acknowledged for message in self._held)
         consumer.qos.value = max(1, unacknowledged + room)
         if self._paused and room and consumer.task_consumer is not None:
