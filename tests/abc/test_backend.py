@@ -52,7 +52,7 @@ class Host:
     def room(self, label: str) -> int:
         return 1
 
-    def on_freed(self, ring: Callable[[], None]) -> None:
+    def on_freed(self, callback: Callable[[], None]) -> None:
         return
 
     def submit(self, payload: Sequence[Buffer]) -> Future[bytes]:
