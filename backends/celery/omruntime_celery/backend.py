@@ -52,7 +52,7 @@ class CeleryBackend(Backend):
         self._post = Post(app, self._private)
         self._answers = Answers()
         self._presence = Presence(self._ask_who_works, alone=self._private)
-        self._mailbox = Mailbox(app, self._answers.give, self._presence.hear)
+        self._mailbox = Mailbox(app, self._answers.give, self._presence.hear, self._presence.forget_that_it_was_asked)
         self._replies = AnswerPost(self._post)
         self.mailbox = self._mailbox.name
         self._life, self._life_seen = "", float("-inf")
