@@ -341,6 +341,7 @@ class Host:
                     engine=self._outside.address,
                     resend=self._outside.forward,
                     incarnation=self._outside.incarnation,
+                    waiting=self._outside.waiting,
                     follow=self._canvases.follow_for_steward(site),
                 )
             try:
