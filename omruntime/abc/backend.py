@@ -27,12 +27,12 @@ _TRANSLATED = (
     "forward",
     "incarnation",
     "open",
+    "queued",
     "scale",
     "submit",
     "submit_canvas",
     "submit_many",
     "tell",
-    "waiting",
     "work",
     "workers",
 )
@@ -205,7 +205,7 @@ class Backend(ABC):
         """
         return False
 
-    def waiting(self, label: str) -> int | None:
+    def queued(self, label: str) -> int | None:
         """Return how many calls wait for workers of a set of labels, None where the engine does not say.
 
         Stewards compare it with what the ledger knows, and send again what the engine has lost. Calls that a worker

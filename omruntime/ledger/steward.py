@@ -92,7 +92,7 @@ class Steward:
         resend: sends a call again; None where this steward has no engine.
         incarnation: the engine's present incarnation.
         watch: the observer of leases.
-        waiting: tells how many calls wait in the engine for a set of labels, None where it does not say. Of the tasks
+        queued: tells how many calls wait in the engine for a set of labels, None where it does not say. Of the tasks
             that were seen unclaimed for one lease period, as many as it does not have are sent again, the oldest.
         overdue: seconds for which a task may be seen unclaimed: its submitter may have died before it could send it,
             or a worker that had it before it could claim it. Sending it once more does no harm. By default six
@@ -112,7 +112,7 @@ class Steward:
         incarnation: Callable[[], str] | None = None,
         watch: LeaseWatch | None = None,
         follow: Followed | None = None,
-        waiting: Callable[[str], int | None] | None = None,
+        queued: Callable[[str], int | None] | None = None,
         overdue: float | None = None,
     ) -> None:
         self._ledger = ledger
@@ -123,7 +123,7 @@ class Steward:
         self._incarnation = incarnation
         self._watch = watch or LeaseWatch(ledger.store)
         self._follow = follow
-        self._waiting = waiting
+        self._queued = queued
         self._overdue = OVERDUE_PERIODS * lease_period() if overdue is None else overdue
         self._seen_since: dict[str, float] = {}
         self._life = ""
@@ -190,9 +190,9 @@ class Steward:
     def _held_by_the_engine(self) -> dict[str, int]:
         """Return how many calls wait in the engine, for the labels that some were seen unclaimed of."""
         labels, self._unclaimed = list(self._unclaimed), {}
-        if self._waiting is None:
+        if self._queued is None:
             return {}
-        counts = {label: self._waiting(label) for label in labels}
+        counts = {label: self._queued(label) for label in labels}
         return {label: count for label, count in counts.items() if count is not None}
 
     def _send_missing(self, report: Report) -> None:

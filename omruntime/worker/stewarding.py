@@ -46,7 +46,7 @@ class Caretaker:
         engine: address of the engine that ``resend`` sends to.
         resend: sends a call again.
         incarnation: names the engine's present life.
-        waiting: tells how many calls wait in the engine for a set of labels.
+        queued: tells how many calls wait in the engine for a set of labels.
         follow: does what follows from the end of a step of a canvas.
         expiry: seconds that records are kept after their end; default ``OMRUNTIME_EXPIRE_DAYS``, or 7 days.
     """
@@ -60,7 +60,7 @@ class Caretaker:
         engine: str = "",
         resend: Callable[[Call], object] | None = None,
         incarnation: Callable[[], str] | None = None,
-        waiting: Callable[[str], int | None] | None = None,
+        queued: Callable[[str], int | None] | None = None,
         follow: Callable[[str, Request, End], bool] | None = None,
         expiry: float | None = None,
     ) -> None:
@@ -73,7 +73,7 @@ class Caretaker:
             engine=engine,
             resend=resend,
             incarnation=incarnation,
-            waiting=waiting,
+            queued=queued,
             follow=follow,
         )
         self._tidied: float | None = None
@@ -95,7 +95,7 @@ class Caretaker:
             engine=backend.address,
             resend=backend.forward,
             incarnation=backend.incarnation,
-            waiting=backend.waiting,
+            queued=backend.queued,
             follow=canvases.follow_for_steward(Site(ledger.store, None)),
             expiry=expiry,
         )

@@ -43,7 +43,7 @@ class World:
             resend=self.sent.append if sends else None,
             incarnation=lambda: self.incarnation,
             watch=Dead(self.dead),
-            waiting=lambda label: self.queued,
+            queued=lambda label: self.queued,
             overdue=overdue,
         )
 

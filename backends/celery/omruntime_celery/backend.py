@@ -200,7 +200,7 @@ class CeleryBackend(Backend):
             with channel.conn_or_acquire() as client:
                 return str(client.info("server")["run_id"])
 
-    def waiting(self, label: str) -> int:
+    def queued(self, label: str) -> int:
         """Return how many calls wait in the queue of a set of labels."""
         with self._post.producer() as producer:
             return int(queue_of(label, self._private)(producer.channel).queue_declare(passive=False).message_count)
