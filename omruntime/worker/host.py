@@ -341,6 +341,7 @@ class Host:
                     engine=self._outside.address,
                     resend=self._outside.forward,
                     incarnation=self._outside.incarnation,
+                    queued=self._outside.queued,
                     follow=self._canvases.follow_for_steward(site),
                 )
             try:

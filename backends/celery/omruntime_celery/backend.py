@@ -52,7 +52,7 @@ class CeleryBackend(Backend):
         self._post = Post(app, self._private)
         self._answers = Answers()
         self._presence = Presence(self._ask_who_works, alone=self._private)
-        self._mailbox = Mailbox(app, self._answers.give, self._presence.hear)
+        self._mailbox = Mailbox(app, self._answers.give, self._presence.hear, self._presence.forget_that_it_was_asked)
         self._replies = AnswerPost(self._post)
         self.mailbox = self._mailbox.name
         self._life, self._life_seen = "", float("-inf")
@@ -200,7 +200,7 @@ class CeleryBackend(Backend):
             with channel.conn_or_acquire() as client:
                 return str(client.info("server")["run_id"])
 
-    def waiting(self, label: str) -> int:
+    def queued(self, label: str) -> int:
         """Return how many calls wait in the queue of a set of labels."""
         with self._post.producer() as producer:
             return int(queue_of(label, self._private)(producer.channel).queue_declare(passive=False).message_count)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery.exceptions import CPendingDeprecationWarning
 from celery.worker.consumer import Consumer
 from celery.worker.loops import asynloop, synloop
+from kombu import Connection
 
 __all__ = ["StationConsumer"]
 
@@ -34,6 +36,13 @@ class StationConsumer(Consumer):  # type: ignore[misc]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
+
+    def ensure_connected(self, conn: Connection) -> Connection:
+        """Try a broker that is gone every second at the latest; Celery's own pauses grow by two seconds each."""
+        conn.ensure_connection = partial(
+            conn.ensure_connection, interval_start=0.1, interval_step=0.2, interval_max=1.0
+        )
+        return super().ensure_connected(conn)
 
     def loop(self, *args: Any) -> None:
         """Read messages; raise an error of the connection for what is no message at all, so that it is made again."""

@@ -47,16 +47,22 @@ class Mailbox:
         app: what connects.
         on_answer: called with the id of a call and its answer.
         on_presence: called with what a worker process says of itself.
+        on_return: called when it listens again to a broker that was gone.
 
     Attributes:
         name: name of the queue.
     """
 
     def __init__(
-        self, app: Celery, on_answer: Callable[[str, bytes], None], on_presence: Callable[[bytes], None]
+        self,
+        app: Celery,
+        on_answer: Callable[[str, bytes], None],
+        on_presence: Callable[[bytes], None],
+        on_return: Callable[[], None],
     ) -> None:
         self.name = f"{_PREFIX}{uuid4().hex}"
-        self._app, self._on_answer, self._on_presence = app, on_answer, on_presence
+        self._app = app
+        self._on_answer, self._on_presence, self._on_return = on_answer, on_presence, on_return
         self._errors = errors_of(app)
         self._lock = threading.Lock()
         self._listens = threading.Event()
@@ -99,6 +105,8 @@ class Mailbox:
             Consumer(channel, [news], no_ack=True, on_message=self._told, accept=[CONTENT]),
         ):
             self._drain(connection, 0.01)
+            if self._listens.is_set():
+                self._on_return()
             self._listens.set()
             beat = time.monotonic() + _TICK
             while not self._closed.is_set():
