@@ -27,6 +27,7 @@ __all__ = ["ABANDONED", "Attempts"]
 
 ABANDONED = "was revoked: its runtime was closed without waiting for it"
 """What is said of tasks that a close without waiting has ended."""
+REVOKED_BY_ENGINE = "was revoked: the engine's own tools asked for it"
 
 Answer = TypeVar("Answer")
 _STORE_PAUSE = 0.2
@@ -273,6 +274,12 @@ class Attempts:
         for delivery in waiting:
             self.read_ledger(delivery)
         return bool(running or waiting)
+
+    def revoke(self, task: str) -> None:
+        """Record the end of a task that is open here, and is to be stopped."""
+        for delivery in self._dispatcher.open_deliveries():
+            if delivery.task == task:
+                self._revoke(delivery, REVOKED_BY_ENGINE)
 
     def revoke_all(self, slots: Sequence[Slot]) -> None:
         """End everything that is open as revoked."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,11 @@ _log = logging.getLogger("omruntime.celery")
 
 class StationConsumer(Consumer):  # type: ignore[misc]
     """A consumer none of whose messages goes to a task of Celery's."""
+
+    def __init__(self, *args: Any, worker_options: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        # Workers of omruntime have nothing to tell each other, and mingling takes a second.
+        alone = {"without_mingle": True, "without_gossip": True}
+        super().__init__(*args, worker_options={**(worker_options or {}), **alone}, **kwargs)
 
     def create_task_handler(self, *_: Any) -> Callable[[Any], None]:
         """Return what takes messages: Celery's own would decode some, and log what it cannot use."""

@@ -33,7 +33,7 @@ from omruntime.masking import mask_text
 from omruntime.worker import Host, status_of
 from omruntime_celery.bell import Bell
 from omruntime_celery.broker import CONTENT, LAST, TASK, address_of
-from omruntime_celery.command import labels_asked_for, listen_to, refuse_pool, said_by_celery
+from omruntime_celery.command import labels_asked_for, listen_to, refuse_pool, said_by_celery, shown_to_tasks
 from omruntime_celery.errors import ERRORS
 from omruntime_celery.mailbox import is_mailbox
 
@@ -152,13 +152,15 @@ class Station:
         if self.host.tied:
             self._acknowledge(message)
         future.add_done_callback(partial(self._ended, message))
+        if request.id in state.revoked:
+            self.revoke(request.id)
 
     def _requested(self, message: Any) -> Request:
         """Have Celery's own tools show the call."""
         consumer = self._consumer
         said = {name: message.headers.get(name, "")[:_LONGEST_TEXT] for name in _TEXTS}
         headers = {**_SHOWN, **said, "root_id": said["id"]}
-        request = Request(
+        request = OurRequest(
             message,
             app=consumer.app,
             hostname=consumer.hostname,
@@ -169,6 +171,7 @@ class Station:
             decoded=True,
             utc=True,
         )
+        request.station = self
         state.task_reserved(request)
         state.task_accepted(request)
         self._tell("task-received", request, args="", kwargs="")
@@ -238,6 +241,25 @@ class Station:
             self._paused = False
             consumer.task_consumer.consume()
 
+    def revoke(self, task: str) -> None:
+        """End a task that runs here as revoked, in the ledger too: Celery's own command asks for it."""
+        if isinstance(self.host, Host):
+            self.host.revoke(task)
+
+    def end(self) -> None:
+        """Finish the tasks, and close the host and what it is in."""
+        assert isinstance(self.host, Host)
+        self.host.close()
+        self.backend.close()
+        self.close()
+
+    def abandon(self) -> None:
+        """Say that nobody works here any more; what runs ends with this process, and runs again elsewhere."""
+        try:
+            self.backend.announce([])
+        except OmegaRuntimeError as exc:
+            _log.warning("it could not be said that nobody works here any more: %s", exc)
+
     def close(self) -> None:
         """Let go of the loop."""
         self.host.on_freed(lambda: None)
@@ -258,6 +280,16 @@ def _foreign(message: Any) -> str:
     if not all(isinstance(headers.get(name, ""), str) for name in _TEXTS):
         return "its headers are not those of a call"
     return ""
+
+
+class OurRequest(Request):  # type: ignore[misc]
+    """What Celery's own tools know of a call."""
+
+    station: Station
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """End the task as revoked: what ``celery control revoke --terminate`` does."""
+        self.station.revoke(self.id)
 
 
 class OurTask(Task):  # type: ignore[misc]
@@ -299,18 +331,21 @@ class HostStep(bootsteps.StartStopStep):  # type: ignore[misc]
             raise SystemExit(os.EX_UNAVAILABLE) from exc
 
     def stop(self, worker: Any) -> None:
-        """Finish the tasks, where this worker has made the host."""
-        self._end(worker, wait=True)
+        """Finish the tasks, where this worker has made the host; or leave them to others when it is told so."""
+        if not self._mine or worker.omruntime is None:
+            return
+        station, worker.omruntime = worker.omruntime, None
+        closing = threading.Thread(target=station.end, name="omruntime-end", daemon=True)
+        closing.start()
+        while closing.is_alive() and state.should_terminate is None:
+            closing.join(_LOOK)
+        if closing.is_alive():
+            station.abandon()
 
     def terminate(self, worker: Any) -> None:
         """Leave the tasks to others: the lease of this host runs out."""
-
-    def _end(self, worker: Any, wait: bool) -> None:
         if self._mine and worker.omruntime is not None:
-            station, worker.omruntime = worker.omruntime, None
-            station.host.close(wait)
-            station.backend.close()
-            station.close()
+            worker.omruntime.abandon()
 
 
 def _own_station(app: Celery, labels: Collection[str], slots: int) -> Station:
@@ -319,7 +354,7 @@ def _own_station(app: Celery, labels: Collection[str], slots: int) -> Station:
     auth = default_auth()
     backend = CeleryBackend.open(address_of(app), auth=auth, app=app)
     try:
-        host = Host.of(backend, {",".join(sorted(labels)): slots}, auth)
+        host = Host.of(backend, {",".join(sorted(labels)): slots}, auth, env=shown_to_tasks())
         if store := os.environ.get("OMRUNTIME_STORE"):
             host.look_after(store)
     except BaseException:

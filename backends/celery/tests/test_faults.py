@@ -14,9 +14,9 @@ import redis
 from celery import Celery
 from omruntime_celery import OmegaRuntimeCelery
 from omruntime_celery.servers import RedisServer
+from tests.world import LIMIT, Workers, eventually
 
 from omruntime import AsyncResult, Omega, virtualobj
-from tests.world import LIMIT, Workers, eventually
 
 
 @virtualobj
@@ -24,9 +24,9 @@ def noted(data: Any = None, log: str = "", gate: str = "", **kwargs: Any) -> Any
     import os
     import threading
 
-    with open(log, "a") as lines:  # noqa: PTH123
+    with open(log, "a") as lines:
         lines.write(f"{data} {os.getpid()}\n")
-    while gate and not os.path.exists(gate):  # noqa: PTH110
+    while gate and not os.path.exists(gate):
         threading.Event().wait(0.01)
     return data
 

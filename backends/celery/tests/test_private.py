@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from omruntime_celery import OmegaRuntimeCelery
+from tests.world import LIMIT, eventually
 
 from omruntime import Omega, virtualobj
-from tests.world import LIMIT, eventually
 
 _CLIENT = """
 import sys
@@ -73,7 +73,10 @@ def test_closing_does_what_was_sent_first(store_url: str) -> None:
 
 
 def test_two_of_them_do_not_meet(store_url: str) -> None:
-    with Omega(store_url, OmegaRuntimeCelery(workers=1)) as om, Omega(store_url, OmegaRuntimeCelery(workers=1)) as two:
+    with (
+        Omega(store_url, OmegaRuntimeCelery(workers=1)) as om,
+        Omega(store_url, OmegaRuntimeCelery(workers=1)) as two,
+    ):
         om.scripts.put(echo, "echo")
         assert om.runtime.script("echo").run(1).get(timeout=LIMIT)["result"] == 1
         assert two.runtime.script("echo").run(2).get(timeout=LIMIT)["result"] == 2
