@@ -141,7 +141,7 @@ class Station:
             self._acknowledge(message)
             state.should_stop = os.EX_OK
             return
-        if not self.host.tied and not self.host.room(str(headers.get("label", ""))):
+        if not self.host.tied and self._is_for_us(headers.get("label", "")) and not self.host.room(self._all_labels):
             self._pause(message)
             return
         request = self._requested(message)
@@ -154,6 +154,10 @@ class Station:
         future.add_done_callback(partial(self._ended, message))
         if request.id in state.revoked:
             self.revoke(request.id)
+
+    def _is_for_us(self, label: str) -> bool:
+        """Tell whether this worker has the labels of a call: the host refuses others, whoever has put them here."""
+        return {part.strip() for part in label.split(",")} <= self.labels
 
     def _requested(self, message: Any) -> Request:
         """Have Celery's own tools show the call."""

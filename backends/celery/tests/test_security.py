@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,8 @@ class Scene:
         return name
 
     def control(self, order: str, **arguments: Any) -> None:
-        self.om.runtime.engine.backend.app.control.broadcast(order, arguments=arguments)
+        backend: Any = self.om.runtime.engine.backend
+        backend.app.control.broadcast(order, arguments=arguments)
 
     def works(self) -> None:
         assert self.om.runtime.script("echo").run(7).get(60)["result"] == 7
@@ -116,6 +118,7 @@ MESSAGES: dict[str, Callable[[Scene], None]] = {
     "nothing": lambda scene: scene.send(b"", headers=OURS),
     "no text for a task": lambda scene: scene.send(b"hidden", headers={**OURS, "task": {"a": 1}}),
     "no text for an id": lambda scene: scene.send(b"hidden", headers={**OURS, "id": ["a"]}),
+    "a label that this worker has not": lambda scene: scene.send(b"hidden", headers={**OURS, "label": "elsewhere"}),
     "no number for a time": lambda scene: scene.send(b"hidden", headers={**OURS, "eta": "hidden", "expires": {}}),
     "huge headers": lambda scene: scene.send(b"hidden", headers={**OURS, "shadow": "y" * 3_000_000}),
     "no compression": lambda scene: scene.send(b"hidden", headers={**OURS, "compression": "gzip"}),
@@ -181,9 +184,15 @@ def test_an_answer_that_somebody_else_has_written_is_not_believed(scene: Scene, 
 
 def test_calls_that_are_sent_again_or_altered_run_nothing(scene: Scene, tmp_path: Path) -> None:
     sent: list[Call] = []
-    backend = scene.om.runtime.engine.backend
+    backend: Any = scene.om.runtime.engine.backend
     submit = backend.submit
-    backend.submit = lambda call: sent.append(call) or submit(call)
+
+    def noting(call: Call) -> Future[bytes]:
+        sent.append(call)
+        future: Future[bytes] = submit(call)
+        return future
+
+    backend.submit = noting
     try:
         over = scene.om.runtime.script("echo").run(1)
         assert over.get(60)["result"] == 1
