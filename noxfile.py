@@ -20,9 +20,12 @@ os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + os.environ.get
 CODE = ("omruntime", "conformance/omruntime_conformance", "tests", "benchmarks", "noxfile.py")
 EXAMPLE = ("examples/spool/omruntime_spool", "examples/spool/tests")
 CELERY = ("backends/celery/omruntime_celery", "backends/celery/tests")
-DASK = ("backends/dask/omruntime_dask",)
-ENGINES = (CELERY, DASK)
-NOT_PINNED = ("pip", "omruntime", "omruntime-celery", "omruntime-conformance", "omruntime-spool")
+DASK = ("backends/dask/omruntime_dask", "backends/dask/tests")
+ENGINES = {
+    "backends/celery/tests/test_conformance.py": "omruntime_celery.testing:CeleryHarness",
+    "backends/dask/tests/test_conformance.py": "omruntime_dask.testing:DaskHarness",
+}
+NOT_PINNED = ("pip", "omruntime", "omruntime-celery", "omruntime-conformance", "omruntime-dask", "omruntime-spool")
 
 
 def _run_all(session: nox.Session, *commands: tuple[str, ...]) -> None:
@@ -37,6 +40,19 @@ def _run_all(session: nox.Session, *commands: tuple[str, ...]) -> None:
         session.error("failed: " + "; ".join(failed))
 
 
+def _judge(session: nox.Session, rules: str, harness: str) -> None:
+    """Run the tests of an engine, and the suite on it.
+
+    The suite's own command runs two rules at a time, and pytest one; arguments are pytest's, which then does it all.
+    """
+    tests = (sys.executable, "-m", "pytest", str(Path(rules).parent))
+    if session.posargs:
+        session.run(*tests, *session.posargs)
+        return
+    suite = ("omruntime-conformance", "run", harness, "--jobs", "2", "--quiet")
+    _run_all(session, (*tests, f"--ignore={rules}"), suite)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style: the rules of ruff, and its layout."""
@@ -47,7 +63,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Types: mypy in strict mode, tests included."""
     # The tests of the suite are apart, since two folders named tests cannot be checked as one program.
-    programs = (CODE, ("conformance/tests",), EXAMPLE, *ENGINES)
+    programs = (CODE, ("conformance/tests",), EXAMPLE, CELERY, DASK)
     _run_all(session, *(("mypy", *paths) for paths in programs))
 
 
@@ -65,15 +81,15 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def conformance(session: nox.Session) -> None:
-    """The contract, rule by rule, on the local engine."""
-    session.run(sys.executable, "-m", "pytest", "conformance/tests", *session.posargs)
+    """The contract, rule by rule, on the local engine; and the suite itself."""
+    _judge(session, "conformance/tests/test_local.py", "omruntime_conformance.local:LocalHarness")
 
 
 @nox.session
 def engines(session: nox.Session) -> None:
     """The contract on every engine that is a package of its own, and what that engine has beside it."""
-    tests = [path for paths in ENGINES for path in paths if path.endswith("/tests")]
-    _run_all(session, *((sys.executable, "-m", "pytest", path, *session.posargs) for path in tests))
+    for rules, harness in ENGINES.items():
+        _judge(session, rules, harness)
 
 
 @nox.session

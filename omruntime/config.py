@@ -11,7 +11,9 @@ import platformdirs
 
 from omruntime.errors import OmegaRuntimeError
 
-__all__ = ["runtime_url", "store_url"]
+__all__ = ["RUNTIME_VARIABLE", "runtime_url", "store_url"]
+
+RUNTIME_VARIABLE = "OMRUNTIME_RUNTIME"
 
 
 def store_url(given: str | None = None) -> str:
@@ -22,7 +24,7 @@ def store_url(given: str | None = None) -> str:
 
 def runtime_url(given: str | None = None) -> str:
     """Return the runtime's URL: as given, ``OMRUNTIME_RUNTIME``, the project's file, else local workers."""
-    return given or os.environ.get("OMRUNTIME_RUNTIME") or _from_file("runtime") or "local://"
+    return given or os.environ.get(RUNTIME_VARIABLE) or _from_file("runtime") or "local://"
 
 
 def _from_file(name: str) -> str | None:

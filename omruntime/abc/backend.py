@@ -27,6 +27,7 @@ _TRANSLATED = (
     "forward",
     "incarnation",
     "open",
+    "queued",
     "scale",
     "submit",
     "submit_canvas",
@@ -203,6 +204,14 @@ class Backend(ABC):
         The ledger has recorded the cancellation before this is called, so a False loses nothing but time.
         """
         return False
+
+    def queued(self, label: str) -> int | None:
+        """Return how many calls wait for workers of a set of labels, None where the engine does not say.
+
+        Stewards compare it with what the ledger knows, and send again what the engine has lost. Calls that a worker
+        has taken do not count.
+        """
+        return None
 
     def scale(self, workers: Mapping[str, int]) -> None:
         """Have as many slots of each label set as it says, and leave other label sets as they are.

@@ -18,6 +18,7 @@ from omruntime.errors import (
     OmegaRuntimeError,
     RemoteTraceback,
     ResultExpired,
+    SignatureError,
     StoreUnavailable,
     TaskRevoked,
 )
@@ -132,7 +133,12 @@ class AsyncResult(Pictured):
         if packed is None:
             with self._during_wait():
                 packed = self._waiting.wait(timeout, self._warn_of_missing_label)
-        status, value = self.read(packed)
+        try:
+            status, value = self.read(packed)
+        except SignatureError:
+            if not self._waiting.distrust():
+                raise
+            return self.get(timeout)
         if status == "SUCCESS":
             return value
         raise value
@@ -182,21 +188,27 @@ class AsyncResult(Pictured):
         answer.add_done_callback(lambda _: waits.close())
 
         def pass_on(done: Future[bytes]) -> None:
+            if answer.cancelled():
+                return
             if done.exception() is None and not done.result():
                 self._waiting.go_by_the_ledger()
                 self._waiting.watch().add_done_callback(pass_on)
                 return
-            if not answer.set_running_or_notify_cancel():
-                return
             try:
                 status, value = self.read(done.result())
+            except SignatureError as exc:
+                if self._waiting.distrust():
+                    self._waiting.watch().add_done_callback(pass_on)
+                    return
+                status, value = "", exc
             except Exception as exc:  # noqa: BLE001 - whatever loading the value raises is the answer
-                answer.set_exception(exc)
+                status, value = "", exc
+            if not answer.set_running_or_notify_cancel():
+                return
+            if status == "SUCCESS":
+                answer.set_result(value)
             else:
-                if status == "SUCCESS":
-                    answer.set_result(value)
-                else:
-                    answer.set_exception(value)
+                answer.set_exception(value)
 
         self._waiting.watch().add_done_callback(pass_on)
         return answer
@@ -211,7 +223,12 @@ class AsyncResult(Pictured):
                 packed = await asyncio.shield(asyncio.wrap_future(self._waiting.watch()))
                 if not packed:
                     self._waiting.go_by_the_ledger()
-        status, value = await asyncio.to_thread(self.read, packed)
+        try:
+            status, value = await asyncio.to_thread(self.read, packed)
+        except SignatureError:
+            if not self._waiting.distrust():
+                raise
+            return await self._awaited()
         if status == "SUCCESS":
             return value
         raise value

@@ -54,6 +54,9 @@ ABANDONED = 3600.0
 OVERDUE_PERIODS = 6
 """Lease periods for which a steward sees a task unclaimed before it sends it once more, whatever became of it."""
 
+_RELIED_ON = 20
+"""How much later than that it is sent again where the engine says that it has all calls which nobody has claimed."""
+
 Followed = Callable[[str, Request, End], bool]
 """Does what follows from the end of a task (its id, its request, its terminal end), and tells whether it is done."""
 LostVerdict = Callable[[str, TaskState, str], End]
@@ -89,6 +92,8 @@ class Steward:
         resend: sends a call again; None where this steward has no engine.
         incarnation: the engine's present incarnation.
         watch: the observer of leases.
+        queued: tells how many calls wait in the engine for a set of labels, None where it does not say. Of the tasks
+            that were seen unclaimed for one lease period, as many as it does not have are sent again, the oldest.
         overdue: seconds for which a task may be seen unclaimed: its submitter may have died before it could send it,
             or a worker that had it before it could claim it. Sending it once more does no harm. By default six
             lease periods.
@@ -107,6 +112,7 @@ class Steward:
         incarnation: Callable[[], str] | None = None,
         watch: LeaseWatch | None = None,
         follow: Followed | None = None,
+        queued: Callable[[str], int | None] | None = None,
         overdue: float | None = None,
     ) -> None:
         self._ledger = ledger
@@ -117,16 +123,25 @@ class Steward:
         self._incarnation = incarnation
         self._watch = watch or LeaseWatch(ledger.store)
         self._follow = follow
+        self._queued = queued
         self._overdue = OVERDUE_PERIODS * lease_period() if overdue is None else overdue
         self._seen_since: dict[str, float] = {}
         self._life = ""
+        self._sent_now: set[str] = set()
+        """Tasks that somebody has sent again in the engine's present life."""
+        self._unclaimed: dict[str, list[tuple[str, Request]]] = {}
+        """Tasks that the engine has to have, by their labels, the oldest first."""
+        self._there: dict[str, int] = {}
+        """How many calls the engine has said that it has, by their labels."""
 
     def step(self) -> Report:
         """Look at every open task once and do what is due."""
         report = Report()
         gone: dict[str, bool] = {}
-        if self._incarnation is not None:
-            self._life = self._incarnation()
+        if self._incarnation is not None and (life := self._incarnation()) != self._life:
+            self._life, self._sent_now = life, set()
+        # Before the ledger is read: what is taken meanwhile has a claim, and is not taken for lost.
+        self._there = self._held_by_the_engine()
         seen, self._seen_since = self._seen_since, {}
         foreign = (each for each in self._ledger.open_tasks() if not self._own or each[1].runtime != self._own)
         for page in pages(foreign, _PAGE):
@@ -135,6 +150,8 @@ class Steward:
                 report.open += 1
                 self._seen_since[task] = seen.get(task, time.monotonic())
                 self.attend(task, request, states[task], gone, report)
+        self._send_missing(report)
+        self._sent_now &= self._seen_since.keys()
         self._sweep_leases(gone)
         return report
 
@@ -169,6 +186,25 @@ class Steward:
             return
         if self._owed(task, request, state, gone):
             self._send(task, request, state.attempt, report)
+
+    def _held_by_the_engine(self) -> dict[str, int]:
+        """Return how many calls wait in the engine, for the labels that some were seen unclaimed of."""
+        labels, self._unclaimed = list(self._unclaimed), {}
+        if self._queued is None:
+            return {}
+        counts = {label: self._queued(label) for label in labels}
+        return {label: count for label, count in counts.items() if count is not None}
+
+    def _send_missing(self, report: Report) -> None:
+        """Send again what the engine had to have and has not: a worker took it and died before it had claimed it.
+
+        An engine's queues bring the oldest call first, so that the oldest ones are those which are lost.
+        """
+        before = time.monotonic() - self._overdue / OVERDUE_PERIODS
+        for label, count in self._there.items():
+            tasks = [each for each in self._unclaimed.get(label, []) if self._seen_since[each[0]] <= before]
+            for task, request in tasks[: max(0, len(tasks) - count)]:
+                self._send(task, request, 1, report, again=True)
 
     def _close(self, task: str, request: Request, end: End, gone: dict[str, bool]) -> None:
         """Do what follows from an end; the request goes last, since it is what reminds of that."""
@@ -207,16 +243,18 @@ class Steward:
             self._send(task, request, attempt + 1, report)
 
     def _owed(self, task: str, request: Request, state: TaskState, gone: dict[str, bool]) -> bool:
-        """Tell whether nobody will start this attempt unless it is sent again."""
+        """Tell whether nobody will start this attempt unless it is sent again; note what the engine has to have."""
         if self._resend is None or request.engine != self._engine or request.runtime:
             return False
         if state.attempt > 1:
             return not self._goes_on(task, state.attempt, gone)
         if request.waits and not self._ledger.store.scan(Space.LEDGER, sent_prefix(task), limit=1):
             return self._is_due_callback(task)
-        if self._incarnation is not None and self._life != request.incarnation:
+        if self._incarnation is not None and self._life != request.incarnation and task not in self._sent_now:
             return True
-        return time.monotonic() - self._seen_since.get(task, math.inf) >= self._overdue
+        self._unclaimed.setdefault(request.label, []).append((task, request))
+        patience = self._overdue * (_RELIED_ON if request.label in self._there else 1)
+        return task not in self._sent_now and time.monotonic() - self._seen_since.get(task, math.inf) >= patience
 
     def _goes_on(self, task: str, attempt: int, gone: dict[str, bool]) -> bool:
         """Tell whether the host of the attempt before this one lives: it begins this one itself, when it is due."""
@@ -229,16 +267,19 @@ class Steward:
         about = called_back(task)
         return about is not None and about in self._ledger.ends([about])
 
-    def _send(self, task: str, request: Request, attempt: int, report: Report) -> None:
+    def _send(self, task: str, request: Request, attempt: int, report: Report, *, again: bool = False) -> None:
+        """Send an attempt, once in a life of the engine, or ``again`` where that has lost it."""
         if self._resend is None or request.engine != self._engine:
             return
+        if attempt == 1:
+            self._sent_now.add(task)
         for number in itertools.count(1):
             key = sent_key(task, attempt, number)
             record = encode(Sent(incarnation=self._life))
             if not self._ledger.store.commit([Group(Space.LEDGER, {key: record})])[0]:
                 break
             held = self._ledger.store.get(Space.LEDGER, [key]).get(key)
-            if held is not None and decode(Sent, held).incarnation == self._life:
+            if held is not None and decode(Sent, held).incarnation == self._life and not again:
                 # It was sent in this life of the engine already.
                 return
         self._resend(Call(id=task, name=request.name, label=request.label, payload=tuple(request.payload)))

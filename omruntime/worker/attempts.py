@@ -27,6 +27,7 @@ __all__ = ["ABANDONED", "Attempts"]
 
 ABANDONED = "was revoked: its runtime was closed without waiting for it"
 """What is said of tasks that a close without waiting has ended."""
+REVOKED_BY_ENGINE = "was revoked: the engine's own tools asked for it"
 
 Answer = TypeVar("Answer")
 _STORE_PAUSE = 0.2
@@ -216,6 +217,15 @@ class Attempts:
         self.read_ledger(delivery)
         return True
 
+    def _has_ended(self, slot: Slot, task: str) -> bool:
+        """Tell whether the attempt that a slot runs of a task has ended elsewhere."""
+        delivery = slot.delivery
+        try:
+            return delivery is not None and delivery.task == task and _ended_elsewhere(delivery)
+        except StoreUnavailable:
+            # It is found out when the store is back.
+            return False
+
     def _keep_logs(self, slot: Slot, delivery: Delivery) -> None:
         """Keep what a task has printed that somebody else has ended, who cannot know it."""
         logs = slot.process.output.take() if slot.process is not None else ""
@@ -246,22 +256,30 @@ class Attempts:
         for slot, delivery in running:
             if delivery is None:
                 continue
-            key = end_key(delivery.task, delivery.attempt)
             try:
-                ended = delivery.site.store.get(Space.LEDGER, [key])
+                ended = _ended_elsewhere(delivery)
             except StoreUnavailable:
                 return
             if ended and slot.delivery is delivery:
                 self.withdraw(slot, delivery.task)
 
     def cancelled(self, task: str, slots: Sequence[Slot]) -> bool:
-        """Stop a task that has ended as revoked, wherever it is; False when it is not here."""
+        """Stop a task that has ended as revoked, wherever it is; False when it is not here, or goes on.
+
+        Whoever can reach the engine can say that a task was cancelled, so that it is looked up in the ledger.
+        """
         self._dispatcher.unqueue(task)
-        running = [slot for slot in slots if self.withdraw(slot, task)]
+        running = [slot for slot in slots if self._has_ended(slot, task) and self.withdraw(slot, task)]
         waiting = [each for each in self._dispatcher.open_deliveries() if each.task == task]
         for delivery in waiting:
             self.read_ledger(delivery)
         return bool(running or waiting)
+
+    def revoke(self, task: str) -> None:
+        """Record the end of a task that is open here, and is to be stopped."""
+        for delivery in self._dispatcher.open_deliveries():
+            if delivery.task == task:
+                self._revoke(delivery, REVOKED_BY_ENGINE)
 
     def revoke_all(self, slots: Sequence[Slot]) -> None:
         """End everything that is open as revoked."""
@@ -301,6 +319,11 @@ class Attempts:
         with slot.lock:
             delivery, slot.delivery = slot.delivery, None
         return delivery
+
+
+def _ended_elsewhere(delivery: Delivery) -> bool:
+    """Tell whether somebody else has ended the running attempt; raises StoreUnavailable."""
+    return bool(delivery.site.store.get(Space.LEDGER, [end_key(delivery.task, delivery.attempt)]))
 
 
 def _effects(rows: Sequence[Any]) -> list[Effect]:

@@ -232,6 +232,11 @@ class Host:
         self._canvases.cancelled(task)
         return self._attempts.cancelled(task, self.slots)
 
+    def revoke(self, task: str) -> bool:
+        """End a task that is open here as revoked, as its engine's own tools ask for; False when it is not here."""
+        self._attempts.revoke(task)
+        return self.cancel(task)
+
     # -- runners -------------------------------------------------------------------------------------------------
 
     def _spawn(self, slot: Slot) -> RunnerProcess:
@@ -341,6 +346,7 @@ class Host:
                     engine=self._outside.address,
                     resend=self._outside.forward,
                     incarnation=self._outside.incarnation,
+                    queued=self._outside.queued,
                     follow=self._canvases.follow_for_steward(site),
                 )
             try:

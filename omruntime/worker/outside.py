@@ -32,6 +32,7 @@ class Outside:
         address: the engine's address.
         forward: sends a call on; None where everything stays in this host.
         incarnation: names the engine's present life.
+        queued: tells how many calls wait in the engine; None where everything stays in this host.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Outside:
         self.address = address or (backend.address if backend is not None else "")
         self.forward: Callable[[Call], object] | None = backend.forward if backend and not tied else None
         self.incarnation: Callable[[], str] = backend.incarnation if backend is not None else str
+        self.queued: Callable[[str], int | None] | None = backend.queued if backend and not tied else None
         self._backend, self._workers = backend, workers
         self._lock = threading.Lock()
         self._told: list[WorkerInfo] = []

@@ -135,6 +135,7 @@ class _PrivateBackend(Backend):
     """An engine whose only worker is one of our own, as its client sees it."""
 
     schemes = ()
+    capabilities = frozenset(Capability)
 
     def __init__(
         self,

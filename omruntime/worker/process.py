@@ -14,6 +14,8 @@ from typing import Any
 
 from omruntime.abc import Buffer
 from omruntime.auth import KEY_VARIABLE
+from omruntime.config import RUNTIME_VARIABLE
+from omruntime.masking import mask
 from omruntime.worker.channel import Channel, Message
 from omruntime.worker.life import Lifeline
 from omruntime.worker.output import OutputPipe
@@ -83,6 +85,9 @@ class RunnerProcess:
     def _start(self, channel: int, life: int, env: Mapping[str, str], cwd: str) -> subprocess.Popen[bytes]:
         environment = {**os.environ, **env}
         environment.pop(KEY_VARIABLE, None)
+        if runtime := environment.get(RUNTIME_VARIABLE):
+            # Tasks have their engine from this host, and its password is none of theirs.
+            environment[RUNTIME_VARIABLE] = mask(runtime)
         return subprocess.Popen(
             [sys.executable, "-P", "-m", RUNNER_MODULE, str(channel), str(life)],
             stdin=subprocess.DEVNULL,

@@ -46,6 +46,7 @@ class Caretaker:
         engine: address of the engine that ``resend`` sends to.
         resend: sends a call again.
         incarnation: names the engine's present life.
+        queued: tells how many calls wait in the engine for a set of labels.
         follow: does what follows from the end of a step of a canvas.
         expiry: seconds that records are kept after their end; default ``OMRUNTIME_EXPIRE_DAYS``, or 7 days.
     """
@@ -59,6 +60,7 @@ class Caretaker:
         engine: str = "",
         resend: Callable[[Call], object] | None = None,
         incarnation: Callable[[], str] | None = None,
+        queued: Callable[[str], int | None] | None = None,
         follow: Callable[[str, Request, End], bool] | None = None,
         expiry: float | None = None,
     ) -> None:
@@ -71,6 +73,7 @@ class Caretaker:
             engine=engine,
             resend=resend,
             incarnation=incarnation,
+            queued=queued,
             follow=follow,
         )
         self._tidied: float | None = None
@@ -92,6 +95,7 @@ class Caretaker:
             engine=backend.address,
             resend=backend.forward,
             incarnation=backend.incarnation,
+            queued=backend.queued,
             follow=canvases.follow_for_steward(Site(ledger.store, None)),
             expiry=expiry,
         )

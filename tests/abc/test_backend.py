@@ -52,11 +52,14 @@ class Host:
     def room(self, label: str) -> int:
         return 1
 
+    def on_freed(self, callback: Callable[[], None]) -> None:
+        return
+
     def submit(self, payload: Sequence[Buffer]) -> Future[bytes]:
         return Future()
 
-    def deliver(self, packed: bytes, answer: Callable[[bytes], None]) -> None:
-        return
+    def deliver(self, packed: bytes, answer: Callable[[bytes], None]) -> Future[bytes]:
+        return Future()
 
 
 class Asked(Engine):

@@ -33,6 +33,7 @@ class World:
     incarnation: str = "life 1"
     dead: set[str] = field(default_factory=set)
     sent: list[Call] = field(default_factory=list)
+    queued: int | None = None
 
     def steward(self, engine: str = ENGINE, *, sends: bool = True, overdue: float = 60.0) -> Steward:
         return Steward(
@@ -42,6 +43,7 @@ class World:
             resend=self.sent.append if sends else None,
             incarnation=lambda: self.incarnation,
             watch=Dead(self.dead),
+            queued=lambda label: self.queued,
             overdue=overdue,
         )
 
@@ -88,6 +90,37 @@ def test_what_nobody_has_claimed_for_long_is_sent_once_more(world: World) -> Non
     assert world.steward(overdue=0.0).step().sent == []
     world.incarnation = "life 2"
     assert world.steward(overdue=0.0).step().sent == [task]
+
+
+def test_what_an_engine_does_not_have_any_more_is_sent_again(world: World) -> None:
+    first, second, third = (world.submit(f"t{number}") for number in range(3))
+    world.submit("its turn has not come", waits=True)
+    world.begin(world.submit("runs"), "h-1")
+    world.queued = 3
+    steward = world.steward(overdue=0.0)
+    assert steward.step().sent == [first, second, third], "how many it has is asked for what has been seen before"
+    world.sent.clear()
+    assert steward.step().sent == []
+    world.queued = 1
+    assert steward.step().sent == [first, second]
+    world.queued = 3
+    assert steward.step().sent == []
+    world.begin(first, "h-1")
+    world.queued = 2
+    assert steward.step().sent == []
+    world.queued = 1
+    assert steward.step().sent == [second], "it can be lost more than once"
+
+
+def test_an_engine_that_has_all_its_calls_is_relied_on_for_long(world: World) -> None:
+    task = world.submit()
+    world.queued = 1
+    steward = world.steward(overdue=1e9)
+    for _ in range(3):
+        assert steward.step().sent == []
+    world.queued = 0
+    assert steward.step().sent == [], "not before it was seen unclaimed for a lease period"
+    assert world.ledger.state(task).status == "PENDING"
 
 
 def test_a_lost_attempt_below_the_budget_is_ended_and_sent_again(world: World) -> None:

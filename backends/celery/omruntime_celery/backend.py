@@ -52,8 +52,8 @@ class CeleryBackend(Backend):
         self._post = Post(app, self._private)
         self._answers = Answers()
         self._presence = Presence(self._ask_who_works, alone=self._private)
-        self._mailbox = Mailbox(app, self._answers.give, self._presence.hear)
-        self._replies = AnswerPost(self._post, tuple(ERRORS))
+        self._mailbox = Mailbox(app, self._answers.give, self._presence.hear, self._presence.forget_that_it_was_asked)
+        self._replies = AnswerPost(self._post)
         self.mailbox = self._mailbox.name
         self._life, self._life_seen = "", float("-inf")
         self._host_said: tuple[str, Sequence[WorkerInfo]] = ("", ())
@@ -104,7 +104,12 @@ class CeleryBackend(Backend):
         """Publish many calls, in few round trips."""
         self._mailbox.listen()
         futures = [self._answers.expect(call.id) for call in calls]
-        self._post.calls(calls, self.mailbox)
+        try:
+            self._post.calls(calls, self.mailbox)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
         return futures
 
     def submit_canvas(self, id: str, calls: Sequence[Call]) -> Future[bytes]:
@@ -171,6 +176,11 @@ class CeleryBackend(Backend):
     # -- the broker ----------------------------------------------------------------------------------------------
 
     @property
+    def is_ours(self) -> bool:
+        """Whether the app was made here, and is not the user's."""
+        return self._mine
+
+    @property
     def is_private(self) -> bool:
         """Whether its only worker takes all calls, from one queue."""
         return self._private
@@ -190,7 +200,7 @@ class CeleryBackend(Backend):
             with channel.conn_or_acquire() as client:
                 return str(client.info("server")["run_id"])
 
-    def waiting(self, label: str) -> int:
+    def queued(self, label: str) -> int:
         """Return how many calls wait in the queue of a set of labels."""
         with self._post.producer() as producer:
             return int(queue_of(label, self._private)(producer.channel).queue_declare(passive=False).message_count)

@@ -47,6 +47,7 @@ _SETTINGS: Mapping[str, Any] = {
     "task_ignore_result": True,
     "task_serializer": "json",
     "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "worker_consumer": "omruntime_celery.consumer:StationConsumer",
     "worker_enable_prefetch_count_reduction": False,
     "worker_pool": "solo",
     "worker_prefetch_multiplier": 1,
@@ -74,10 +75,12 @@ _SENTINEL: Mapping[str, Any] = {
 
 
 class _App(Celery):  # type: ignore[misc]
-    """An app that connects where it was told to, whatever ``CELERY_BROKER_URL`` says."""
+    """An app that connects where it was told to, whatever ``CELERY_BROKER_URL`` says; and has no result backend."""
+
+    backend_cls = "disabled://"
 
     def __init__(self, reads: str | None, writes: str | None) -> None:
-        super().__init__("omruntime", backend="disabled://", set_as_current=False, fixups=[])
+        super().__init__("omruntime", set_as_current=False, fixups=[])
         self.reads, self.writes = reads or _NOWHERE, writes or _NOWHERE
 
     def connection(self, hostname: str | None = None, **kwargs: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,11 +12,13 @@ from celery import Celery
 from celery.concurrency.solo import TaskPool
 
 from omruntime.errors import OmegaRuntimeError
+from omruntime.masking import mask
 from omruntime_celery.broker import queues_of
 
-__all__ = ["labels_asked_for", "listen_to", "refuse_pool", "said_by_celery"]
+__all__ = ["labels_asked_for", "listen_to", "refuse_pool", "said_by_celery", "shown_to_tasks"]
 
 _LOCAL = "local"
+_ADDRESSES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")
 
 
 @contextmanager
@@ -50,6 +53,11 @@ def labels_asked_for(app: Celery) -> frozenset[str]:
             f"no worker may have the label {_LOCAL!r}: it stands for the client's own workers; take another for -Q"
         )
     return labels or frozenset({"default"})
+
+
+def shown_to_tasks() -> dict[str, str]:
+    """Return the variables that tell Celery's command where the broker is, as tasks may see them."""
+    return {name: mask(os.environ[name]) for name in _ADDRESSES if name in os.environ}
 
 
 def listen_to(app: Celery, labels: Collection[str], private: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Connections to a broker that are closed with all that they have, also where the broker says nothing any more."""
+"""Connections to the broker: how they are closed with all that they have, and a pool of them that is ours alone."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from contextlib import contextmanager
 
 from celery import Celery
 from kombu import Connection
+from kombu.connection import ConnectionPool
 from kombu.exceptions import OperationalError
+from kombu.utils.functional import lazy
 
-__all__ = ["calling", "errors_of", "hang_up"]
+__all__ = ["Connections", "calling", "errors_of", "hang_up"]
 
 _GOODBYE = 1.0
 """Seconds that a broker is given to take leave of a connection."""
@@ -41,3 +43,12 @@ def calling(connection: Connection) -> Iterator[Connection]:
         yield connection
     finally:
         hang_up(connection)
+
+
+class Connections(ConnectionPool):  # type: ignore[misc]
+    """Connections of our own: those of kombu's pools live as long as the process, and belong to all of it."""
+
+    def collect_resource(self, resource: Connection, socket_timeout: float = 0.0) -> None:
+        """Close a connection, where it has been made."""
+        if not isinstance(resource, lazy):
+            hang_up(resource)

@@ -17,9 +17,10 @@ from omruntime.masking import mask_text
 from omruntime_celery.broker import CONTENT, WORKERS
 from omruntime_celery.connections import calling, errors_of
 
-__all__ = ["Mailbox", "pack_letters"]
+__all__ = ["Mailbox", "is_mailbox", "pack_letters"]
 
 _log = logging.getLogger("omruntime.celery")
+_PREFIX = "omruntime.answers."
 _EXPIRES = 600.0
 """Seconds after which the queue of a process that is gone goes too."""
 _TICK = 1.0
@@ -27,6 +28,11 @@ _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between attempts to reach a broker that is gone."""
 _letters = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 _encoder = msgspec.msgpack.Encoder()
+
+
+def is_mailbox(name: object) -> bool:
+    """Tell whether this is the name of a mailbox, and not that of a queue with something else in it."""
+    return isinstance(name, str) and name.startswith(_PREFIX) and len(name) == len(_PREFIX) + 32
 
 
 def pack_letters(letters: list[tuple[str, bytes]]) -> bytes:
@@ -41,16 +47,22 @@ class Mailbox:
         app: what connects.
         on_answer: called with the id of a call and its answer.
         on_presence: called with what a worker process says of itself.
+        on_return: called when it listens again to a broker that was gone.
 
     Attributes:
         name: name of the queue.
     """
 
     def __init__(
-        self, app: Celery, on_answer: Callable[[str, bytes], None], on_presence: Callable[[bytes], None]
+        self,
+        app: Celery,
+        on_answer: Callable[[str, bytes], None],
+        on_presence: Callable[[bytes], None],
+        on_return: Callable[[], None],
     ) -> None:
-        self.name = f"omruntime.answers.{uuid4().hex}"
-        self._app, self._on_answer, self._on_presence = app, on_answer, on_presence
+        self.name = f"{_PREFIX}{uuid4().hex}"
+        self._app = app
+        self._on_answer, self._on_presence, self._on_return = on_answer, on_presence, on_return
         self._errors = errors_of(app)
         self._lock = threading.Lock()
         self._listens = threading.Event()
@@ -74,9 +86,11 @@ class Mailbox:
                 with calling(self._app.connection_for_read()) as connection:
                     self._hear(connection)
                 failures = 0
-            except self._errors as exc:
+            except Exception as exc:  # noqa: BLE001
+                # The broker is gone, or what came was no message: whoever can write to it can write anything.
                 if not failures:
-                    _log.warning("answers cannot be heard, the ledger is read instead: %s", mask_text(str(exc)))
+                    why = mask_text(str(exc)) or type(exc).__name__
+                    _log.warning("answers cannot be heard, the ledger is read until they can: %s", why)
                 self._closed.wait(_PAUSES[min(failures, len(_PAUSES) - 1)])
                 failures += 1
 
@@ -91,9 +105,16 @@ class Mailbox:
             Consumer(channel, [news], no_ack=True, on_message=self._told, accept=[CONTENT]),
         ):
             self._drain(connection, 0.01)
+            if self._listens.is_set():
+                self._on_return()
             self._listens.set()
+            beat = time.monotonic() + _TICK
             while not self._closed.is_set():
                 self._drain(connection, _TICK)
+                if time.monotonic() >= beat:
+                    # A RabbitMQ takes leave of whoever only listens.
+                    connection.heartbeat_check()
+                    beat = time.monotonic() + _TICK
 
     def _drain(self, connection: Connection, timeout: float) -> None:
         try:

@@ -7,34 +7,27 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from celery import Celery
-from kombu import Connection, Producer
-from kombu.connection import ConnectionPool
+from kombu import Producer
 from kombu.pools import ProducerPool
-from kombu.utils.functional import lazy
 
 from omruntime.abc import Call, pack_call
 from omruntime_celery.broker import CONTENT, LAST, TASK, WORKERS, queue_of
-from omruntime_celery.connections import errors_of, hang_up
+from omruntime_celery.connections import Connections, errors_of, hang_up
+from omruntime_celery.kept import keep_client
 from omruntime_celery.mailbox import pack_letters
 
 __all__ = ["AnswerPost", "Post"]
 
 _log = logging.getLogger("omruntime.celery")
+_queue_of = lru_cache(maxsize=1024)(queue_of)
+"""As `queue_of`: a call does not make the same queue again, and kombu declares one to each connection only once."""
 _BYTES = {"content_type": CONTENT, "content_encoding": "binary"}
 _PATIENCE = {"max_retries": 4, "interval_start": 0.05, "interval_step": 0.1, "interval_max": 0.5}
 """How a broker is tried again that did not answer: about a second."""
-
-
-class _Connections(ConnectionPool):  # type: ignore[misc]
-    """Connections of our own: those of kombu's pools live as long as the process, and belong to all of it."""
-
-    def collect_resource(self, resource: Connection, socket_timeout: float = 0.0) -> None:
-        """Close a connection, where it has been made."""
-        if not isinstance(resource, lazy):
-            hang_up(resource)
 
 
 class Post:
@@ -50,13 +43,14 @@ class Post:
         self._origin = f"{app.main}@omruntime"
         self._errors = errors_of(app)
         limit = app.conf.broker_pool_limit or None
-        self._connections = _Connections(app.connection_for_write(), limit)
+        self._connections = Connections(app.connection_for_write(), limit)
         self._producers = ProducerPool(self._connections, limit=limit)
 
     @contextmanager
     def producer(self) -> Iterator[Producer]:
         """Give a producer that nobody else has."""
         with self._producers.acquire(block=True) as producer:
+            keep_client(producer.channel)
             yield producer
 
     def _publish(self, body: bytes, **where: Any) -> None:
@@ -74,16 +68,17 @@ class Post:
     def calls(self, calls: Sequence[Call], mailbox: str) -> None:
         """Publish many calls, in few round trips where the transport can."""
         with self.producer() as producer:
-            if not getattr(producer, "supports_batch_publish", False):
-                for call in calls:
-                    self.call(call, mailbox)
-                return
-            with producer.batch():
-                for call in calls:
-                    producer.publish(pack_call(call), **_BYTES, **self._envelope(call, mailbox))
+            if at_once := getattr(producer, "supports_batch_publish", False):
+                with producer.batch():
+                    for call in calls:
+                        producer.publish(pack_call(call), **_BYTES, **self._envelope(call, mailbox))
+        if not at_once:
+            # Each takes a producer of its own, and the app may have only one.
+            for call in calls:
+                self.call(call, mailbox)
 
     def _envelope(self, call: Call, mailbox: str) -> dict[str, Any]:
-        where = queue_of(call.label, self._private)
+        where = _queue_of(call.label, self._private)
         headers = {
             "lang": "py",
             "task": TASK,
@@ -137,8 +132,8 @@ class Post:
 class AnswerPost:
     """Sends answers in a thread of its own, those to one mailbox that are there at a time as one message."""
 
-    def __init__(self, post: Post, errors: tuple[type[BaseException], ...]) -> None:
-        self._post, self._errors = post, errors
+    def __init__(self, post: Post) -> None:
+        self._post = post
         self._waiting: queue.SimpleQueue[tuple[str, str, bytes] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -171,7 +166,8 @@ class AnswerPost:
         for mailbox, those in letters.items():
             try:
                 self._post.letters(mailbox, those)
-            except self._errors as exc:
+            except Exception as exc:  # noqa: BLE001
+                # This thread has the next answers to send.
                 _log.warning("%d answers could not be sent; who waits reads the ledger: %s", len(those), exc)
 
     def close(self) -> None:

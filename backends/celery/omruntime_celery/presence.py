@@ -60,6 +60,11 @@ class Presence:
                 self._heard.pop(message.host, None)
             self._condition.notify_all()
 
+    def forget_that_it_was_asked(self) -> None:
+        """Ask again before the next list is given: the broker has been gone, and news with it."""
+        with self._condition:
+            self._asked = False
+
     def workers(self) -> list[WorkerInfo]:
         """List those who live; the first time all are asked, and a moment is left them to answer."""
         with self._condition:

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,13 +27,15 @@ from celery.worker.request import Request
 
 from omruntime.abc import WorkerHost
 from omruntime.auth import default_auth
-from omruntime.errors import BackendUnavailable, OmegaRuntimeError
+from omruntime.errors import BackendUnavailable, OmegaRuntimeError, UnsupportedCapability
 from omruntime.ledger import lease_period
+from omruntime.masking import mask_text
 from omruntime.worker import Host, status_of
 from omruntime_celery.bell import Bell
 from omruntime_celery.broker import CONTENT, LAST, TASK, address_of
-from omruntime_celery.command import labels_asked_for, listen_to, refuse_pool, said_by_celery
+from omruntime_celery.command import labels_asked_for, listen_to, refuse_pool, said_by_celery, shown_to_tasks
 from omruntime_celery.errors import ERRORS
+from omruntime_celery.mailbox import is_mailbox
 
 if TYPE_CHECKING:
     from omruntime_celery.backend import CeleryBackend
@@ -46,6 +48,10 @@ _LONGEST_UNACKNOWLEDGED = 60.0
 _LOOK = 0.05
 _NOTHING: Any = ((), {}, {})
 """What Celery's own tools see of a call's arguments."""
+_TEXTS = ("id", "label", "shadow")
+"""Headers of ours that are looked at; what else a message may have, nobody knows."""
+_LONGEST_TEXT = 255
+_SHOWN = {"lang": "py", "task": TASK, "argsrepr": "()", "kwargsrepr": "{}", "ignore_result": True}
 _EVENTS = {"SUCCESS": "task-succeeded", "REVOKED": "task-revoked", "REFUSED": "task-rejected"}
 
 
@@ -55,8 +61,10 @@ class Station:
     Args:
         backend: the engine, as it is open in this process.
         host: takes the calls.
-        label: the labels of this worker's slots.
         stop: ends the worker when it is set.
+
+    Attributes:
+        labels: those that all its slots have, together.
     """
 
     def __init__(self, backend: CeleryBackend, host: WorkerHost, stop: threading.Event | None = None) -> None:
@@ -67,22 +75,20 @@ class Station:
         self._bell = Bell()
         self._ending = False
         self._consumer: Any = None
-        self.lost = False
+        workers = host.workers() if isinstance(host, Host) else []
+        self.labels = frozenset(label for worker in workers for label in worker.labels)
+        self._all_labels = ",".join(sorted(self.labels))
         host.on_freed(self._bell.ring)
-
-    @property
-    def labels(self) -> frozenset[str]:
-        """Labels of this worker: those that all its slots have, together."""
-        return frozenset(label for worker in self._host_workers() for label in worker.labels)
-
-    def _host_workers(self) -> list[Any]:
-        return self.host.workers() if isinstance(self.host, Host) else []
 
     # -- in Celery's event loop ----------------------------------------------------------------------------------
 
     def attach(self, consumer: Any) -> None:
         """Begin to work for a connection: what the one before has brought is the ledger's now."""
         self._consumer, self._paused = consumer, False
+        channel = consumer.task_consumer.channel
+        if not getattr(channel, "ack_emulation", True):
+            # kombu would send again what runs when the connection ends, and write it to a file if it cannot.
+            channel.do_restore = False
         self._held.clear()
         self._adjust()
         self._say()
@@ -102,7 +108,7 @@ class Station:
         if self.host.tied:
             try:
                 self.backend.send_last()
-            except OmegaRuntimeError:
+            except (OmegaRuntimeError, *ERRORS):
                 # The broker is gone, and with it what has been sent.
                 state.should_stop = os.EX_OK
         else:
@@ -111,45 +117,54 @@ class Station:
     def _say(self) -> None:
         try:
             self.backend.say_again()
-        except OmegaRuntimeError as exc:
-            _log.warning("it could not be said who works here: %s", exc)
+        except (OmegaRuntimeError, *ERRORS) as exc:
+            _log.warning("it could not be said who works here: %s", mask_text(str(exc)))
 
-    def take(self, message: Any, *_: Any, **__: Any) -> None:
-        """Hand a message's call to the host."""
-        if message.content_type != CONTENT or not isinstance(message.body, bytes):
-            _log.warning(
-                "a message of the content type %.80r was refused, and nothing of it decoded", message.content_type
-            )
+    def take(self, message: Any) -> None:
+        """Hand a message's call to the host; one that is none of ours is refused, and nothing of it decoded."""
+        try:
+            if why := _foreign(message):
+                _log.warning("a message was refused, and nothing of it decoded: %s", why)
+                self._acknowledge(message)
+            else:
+                self._take(message)
+        except self._consumer.connection_errors:
+            raise
+        except Exception:  # noqa: BLE001
+            # Whoever can write to the broker can write anything, and the worker has to live.
+            _log.warning("a message could not be taken", exc_info=True)
             self._acknowledge(message)
-            return
+
+    def _take(self, message: Any) -> None:
         headers = message.headers
         if self._ending and headers.get(LAST):
             self._acknowledge(message)
             state.should_stop = os.EX_OK
             return
-        if not self.host.tied and not self.host.room(str(headers.get("label", ""))):
+        if not self.host.tied and self._is_for_us(headers.get("label", "")) and not self.host.room(self._all_labels):
             self._pause(message)
             return
-        try:
-            request = self._requested(message)
-        except Exception:  # noqa: BLE001
-            # Whoever can write to the broker can write any headers, and the worker has to live.
-            _log.warning("a message with headers that are not Celery's was refused")
-            self._acknowledge(message)
-            return
+        request = self._requested(message)
         self._held[message] = (request, time.monotonic())
-        mailbox, id = message.properties.get("reply_to") or "", request.id
-        answer = partial(self.backend.answer, mailbox, id) if mailbox else _nobody
+        mailbox = message.properties.get("reply_to") or ""
+        answer = partial(self.backend.answer, mailbox, request.id) if is_mailbox(mailbox) else _nobody
         future = self.host.deliver(message.body, answer)
         if self.host.tied:
             self._acknowledge(message)
         future.add_done_callback(partial(self._ended, message))
+        if request.id in state.revoked:
+            self.revoke(request.id)
+
+    def _is_for_us(self, label: str) -> bool:
+        """Tell whether this worker has the labels of a call: the host refuses others, whoever has put them here."""
+        return {part.strip() for part in label.split(",")} <= self.labels
 
     def _requested(self, message: Any) -> Request:
         """Have Celery's own tools show the call."""
-        consumer, headers = self._consumer, message.headers
-        headers.setdefault("id", message.properties.get("correlation_id") or "")
-        request = Request(
+        consumer = self._consumer
+        said = {name: message.headers.get(name, "")[:_LONGEST_TEXT] for name in _TEXTS}
+        headers = {**_SHOWN, **said, "root_id": said["id"]}
+        request = OurRequest(
             message,
             app=consumer.app,
             hostname=consumer.hostname,
@@ -160,6 +175,7 @@ class Station:
             decoded=True,
             utc=True,
         )
+        request.station = self
         state.task_reserved(request)
         state.task_accepted(request)
         self._tell("task-received", request, args="", kwargs="")
@@ -222,12 +238,31 @@ class Station:
         if self.host.tied:
             consumer.qos.value = 0
             return
-        room = self.host.room(",".join(sorted(self.labels)))
+        room = self.host.room(self._all_labels)
         unacknowledged = sum(not message.acknowledged for message in self._held)
         consumer.qos.value = max(1, unacknowledged + room)
         if self._paused and room and consumer.task_consumer is not None:
             self._paused = False
             consumer.task_consumer.consume()
+
+    def revoke(self, task: str) -> None:
+        """End a task that runs here as revoked, in the ledger too: Celery's own command asks for it."""
+        if isinstance(self.host, Host):
+            self.host.revoke(task)
+
+    def end(self) -> None:
+        """Finish the tasks, and close the host and what it is in."""
+        assert isinstance(self.host, Host)
+        self.host.close()
+        self.backend.close()
+        self.close()
+
+    def abandon(self) -> None:
+        """Say that nobody works here any more; what runs ends with this process, and runs again elsewhere."""
+        try:
+            self.backend.announce([])
+        except OmegaRuntimeError as exc:
+            _log.warning("it could not be said that nobody works here any more: %s", exc)
 
     def close(self) -> None:
         """Let go of the loop."""
@@ -239,22 +274,37 @@ def _nobody(answer: bytes) -> None:
     """Drop an answer that nobody waits for."""
 
 
+def _foreign(message: Any) -> str:
+    """Say why a message is none of ours; empty where it may be one."""
+    headers = message.headers
+    if message.content_type != CONTENT or not isinstance(message.body, bytes):
+        return f"its content type is {message.content_type!r:.80}"
+    if not isinstance(headers, dict) or headers.get("task") != TASK:
+        return "it is no call of omruntime"
+    if not all(isinstance(headers.get(name, ""), str) for name in _TEXTS):
+        return "its headers are not those of a call"
+    return ""
+
+
+class OurRequest(Request):  # type: ignore[misc]
+    """What Celery's own tools know of a call."""
+
+    station: Station
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """End the task as revoked: what ``celery control revoke --terminate`` does."""
+        self.station.revoke(self.id)
+
+
 class OurTask(Task):  # type: ignore[misc]
     """What Celery finds when a message of ours arrives; it is never run by a pool."""
 
     name = TASK
     ignore_result = True
-    Strategy = "omruntime_celery.station:strategy"
 
     def run(self, *args: Any, **kwargs: Any) -> None:
         """Refuse to be called."""
         raise NotImplementedError("calls of omruntime are sent by om.runtime, not by Celery's apply_async()")
-
-
-def strategy(task: Task, app: Celery, consumer: Any) -> Callable[..., None]:
-    """Return what takes our messages (Celery's name for it)."""
-    station: Station = consumer.controller.omruntime
-    return station.take
 
 
 class HostStep(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -285,18 +335,21 @@ class HostStep(bootsteps.StartStopStep):  # type: ignore[misc]
             raise SystemExit(os.EX_UNAVAILABLE) from exc
 
     def stop(self, worker: Any) -> None:
-        """Finish the tasks, where this worker has made the host."""
-        self._end(worker, wait=True)
+        """Finish the tasks, where this worker has made the host; or leave them to others when it is told so."""
+        if not self._mine or worker.omruntime is None:
+            return
+        station, worker.omruntime = worker.omruntime, None
+        closing = threading.Thread(target=station.end, name="omruntime-end", daemon=True)
+        closing.start()
+        while closing.is_alive() and state.should_terminate is None:
+            closing.join(_LOOK)
+        if closing.is_alive():
+            station.abandon()
 
     def terminate(self, worker: Any) -> None:
         """Leave the tasks to others: the lease of this host runs out."""
-
-    def _end(self, worker: Any, wait: bool) -> None:
         if self._mine and worker.omruntime is not None:
-            station, worker.omruntime = worker.omruntime, None
-            station.host.close(wait)
-            station.backend.close()
-            station.close()
+            worker.omruntime.abandon()
 
 
 def _own_station(app: Celery, labels: Collection[str], slots: int) -> Station:
@@ -305,7 +358,7 @@ def _own_station(app: Celery, labels: Collection[str], slots: int) -> Station:
     auth = default_auth()
     backend = CeleryBackend.open(address_of(app), auth=auth, app=app)
     try:
-        host = Host.of(backend, {",".join(sorted(labels)): slots}, auth)
+        host = Host.of(backend, {",".join(sorted(labels)): slots}, auth, env=shown_to_tasks())
         if store := os.environ.get("OMRUNTIME_STORE"):
             host.look_after(store)
     except BaseException:
@@ -356,8 +409,14 @@ def work(backend: CeleryBackend, host: WorkerHost, stop: threading.Event) -> Non
 
     Raises:
         BackendUnavailable: the broker is gone.
+        UnsupportedCapability: the app is the user's, and nothing of it is changed.
     """
     app = backend.app
+    if not backend.is_ours:
+        raise UnsupportedCapability(
+            "the workers of an app of yours are started with Celery's own command, by a module that has "
+            "app = omruntime_celery.worker.worker_app(your_app): celery -A that_module worker -Q gpu -c 2"
+        )
     if TASK not in app.tasks:
         join(app)
     _let_celery_speak()

