@@ -6,6 +6,7 @@ from typing import Any
 
 from omruntime import OmegaRuntime
 from omruntime_dask.backend import DaskBackend
+from omruntime_dask.connection import check_client
 
 __all__ = ["OmegaRuntimeDask"]
 
@@ -20,16 +21,18 @@ class OmegaRuntimeDask(OmegaRuntime):
 
     Raises:
         BackendUnavailable: no scheduler answers at the address.
-        TypeError: both an address and a client were given.
+        TypeError: both an address and a client were given, or a client that has to be awaited.
+        VersionMismatch: the scheduler does not understand this version of Dask.
     """
 
     backend = DaskBackend
 
     def __init__(self, url: str | None = None, *, client: Any = None, **options: Any) -> None:
         if client is not None:
+            check_client(client)
             if url is not None:
                 raise TypeError(
-                    f"give an address or a client, not both: the client's scheduler is {client.scheduler}"
+                    f"give an address or a client, not both: the client's scheduler is {client.scheduler.address}"
                 )
             super().__init__(client.scheduler.address, client=client, **options)
         else:

@@ -11,20 +11,21 @@ from typing import Any, Self
 from uuid import uuid4
 
 import msgspec
-from distributed import Client, fire_and_forget
+from distributed import fire_and_forget
 
 from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo, pack_answer, pack_call
-from omruntime.abc.carrying import refusal
 from omruntime.errors import BackendUnavailable
-from omruntime_dask.errors import ERRORS
+from omruntime.masking import mask
+from omruntime_dask.carried import bringing, bringing_all
+from omruntime_dask.connection import Connection
+from omruntime_dask.errors import ERRORS, why_refused
 from omruntime_dask.names import address_of, resources_for, shown
 from omruntime_dask.private import PRIVATE, private_scheduler
-from omruntime_dask.worker import cancel_here, take
+from omruntime_dask.reach import PATIENCE
+from omruntime_dask.worker import cancel_here
 
 __all__ = ["DaskBackend"]
 
-_CONNECT = 10.0
-_INTERVAL = 0.001
 _LIFE_HOLDS = 1.0
 _RELEASE = 0.1
 """Seconds after which what is over is forgotten, all at once: a message for each would hold up the next call."""
@@ -38,20 +39,24 @@ class DaskBackend(Backend):
     capabilities = frozenset(Capability)
     errors = ERRORS
 
-    def __init__(self, client: Client, address: str, private: bool, mine: bool) -> None:
-        self.client: Any = client
-        self.address, self.is_private, self._mine = shown(address), private, mine
+    def __init__(self, connection: Connection, private: bool) -> None:
+        self.connection = connection
+        self.address, self.is_private = shown(connection.address), private
         self._answers = Answers()
         self._over: list[Any] = []
-        self._releasing = self._listens = False
+        self._releasing = False
+        self._listens: object = None
         self.mailbox = f"omruntime-{uuid4().hex}"
         self._life, self._life_seen = "", float("-inf")
         self.announced: Sequence[WorkerInfo] = ()
         self.on_announced: Any = None
         self._lock = threading.Lock()
         self._closed = False
-        if mine:
-            _hasten(client)
+
+    @property
+    def client(self) -> Any:
+        """The Dask client; raises BackendUnavailable where it has lost its scheduler for good."""
+        return self.connection.client
 
     @classmethod
     def open(cls, url: str, **options: Any) -> Self:
@@ -59,18 +64,11 @@ class DaskBackend(Backend):
         given, security = options.pop("client", None), options.pop("security", None)
         options.pop("auth", None)
         if options:
-            raise TypeError(f"{url} takes no {', '.join(options)}; it takes security= or client=")
+            raise TypeError(f"{mask(url)} takes no {', '.join(options)}; it takes security= or client=")
+        if given is not None and security is not None:
+            raise TypeError("client= has its own security; give one of both")
         where, _, query = url.partition("?")
-        address = address_of(where)
-        if given is not None:
-            return cls(given, address, False, False)
-        try:
-            client = Client(address, security=security, set_as_default=False, name="omruntime", timeout=_CONNECT)
-        except (*ERRORS, ValueError) as exc:
-            raise BackendUnavailable(
-                f"no Dask scheduler answers at {address}: {exc}; check the address, or start one: dask scheduler"
-            ) from exc
-        return cls(client, address, PRIVATE in query, True)
+        return cls(Connection(address_of(where), security, given), PRIVATE in query)
 
     @classmethod
     def private(cls) -> AbstractContextManager[str]:
@@ -81,7 +79,7 @@ class DaskBackend(Backend):
 
     def _send(self, call: Call) -> Any:
         resources, key = None if self.is_private else resources_for(call.label), _key_of(call)
-        task = self.client.submit(take, pack_call(call), key, key=key, resources=resources, pure=False)
+        task = self.client.submit(*bringing(pack_call(call), key), key=key, resources=resources, pure=False)
         fire_and_forget(task)
         return task
 
@@ -92,9 +90,7 @@ class DaskBackend(Backend):
             mine = [call for call in calls if call.label == label]
             keys = [_key_of(call) for call in mine]
             sent = self.client.map(
-                take,
-                [pack_call(call) for call in mine],
-                keys,
+                *bringing_all([pack_call(call) for call in mine], keys),
                 key=keys,
                 resources=None if self.is_private else resources_for(label),
                 pure=False,
@@ -111,7 +107,7 @@ class DaskBackend(Backend):
         except BaseException:
             future.cancel()
             raise
-        self.client.loop.add_callback(self._await_end, call.id, task)
+        self.connection.loop.add_callback(self._await_end, call.id, task)
         return future
 
     async def _await_end(self, id: str, task: Any) -> None:
@@ -122,9 +118,9 @@ class DaskBackend(Backend):
     def _ended(self, id: str, task: Any) -> None:
         """Tell who waits that the ledger has it, or why it was refused."""
         done: Future[bytes] = Future()
-        error = task._state.exception if task.status == "error" else None  # noqa: SLF001
-        if isinstance(error, RuntimeError) and len(error.args) == 2:
-            done.set_exception(refusal(*map(str, error.args)))
+        refused = why_refused(task._state.exception) if task.status == "error" else None  # noqa: SLF001
+        if refused is not None:
+            done.set_exception(refused)
         else:
             done.set_result(b"")
         self._answers.give(id, pack_answer(done))
@@ -134,7 +130,7 @@ class DaskBackend(Backend):
     def _release_soon(self) -> None:
         if not self._releasing:
             self._releasing = True
-            self.client.loop.add_callback(self.client.loop.call_later, _RELEASE, self._release)
+            self.connection.loop.add_callback(self.connection.loop.call_later, _RELEASE, self._release)
 
     def _release(self) -> None:
         self._releasing = False
@@ -148,9 +144,11 @@ class DaskBackend(Backend):
 
     def submit_canvas(self, id: str, calls: Sequence[Call]) -> Future[bytes] | None:
         """Send the first steps; the host that ends the canvas tells this process so."""
-        if not self._listens:
-            self._listens = True
-            self.client.subscribe_topic(self.mailbox, self._told)
+        client = self.client
+        if self._listens is not (line := client.scheduler_comm):
+            # Another scheduler, at the same address, has not been asked yet.
+            self._listens = line
+            client.subscribe_topic(self.mailbox, self._told)
         future = self._answers.expect(id)
         self._over += self._send_many(calls)
         self._release_soon()
@@ -160,7 +158,7 @@ class DaskBackend(Backend):
         """Send calls as one graph for each label."""
         futures = [self._answers.expect(call.id) for call in calls]
         for call, task in zip(calls, self._send_many(calls), strict=True):
-            self.client.loop.add_callback(self._await_end, call.id, task)
+            self.connection.loop.add_callback(self._await_end, call.id, task)
         return futures
 
     def _told(self, event: tuple[float, str]) -> None:
@@ -172,19 +170,27 @@ class DaskBackend(Backend):
 
     def cancel(self, id: str) -> bool:
         """Tell all hosts that a task is cancelled; the one that runs it stops it."""
-        self.client.run(cancel_here, id, wait=False, on_error="ignore")
+        ours = [address for address, said in self._hosts().items() if said]
+        if ours:
+            self.client.run(cancel_here, id, workers=ours, wait=False, on_error="ignore")
         return True
 
     # -- workers -------------------------------------------------------------------------------------------------
 
     def workers(self) -> list[WorkerInfo]:
         """List the slots of those workers that are hosts."""
-        known = self.client.sync(self._identity)["workers"].values()
-        said = [worker["metrics"].get("omruntime") for worker in known]
-        return [info for each in said if each for info in msgspec.convert(each, list[WorkerInfo])]
+        return [info for each in self._hosts().values() for info in msgspec.convert(each, list[WorkerInfo])]
 
-    async def _identity(self) -> Any:
-        return await self.client.scheduler.identity(n_workers=-1)
+    def _hosts(self) -> dict[str, Any]:
+        """Return what each of the cluster's workers says of its host; an empty list where it has none."""
+        workers = self._identity()["workers"].items()
+        return {address: worker["metrics"].get("omruntime") or [] for address, worker in workers}
+
+    def _identity(self) -> Any:
+        client = self.client
+        if client.status != "running":
+            raise BackendUnavailable(f"the Dask scheduler at {self.address} is gone; it is looked for")
+        return client.sync(_identity, client, callback_timeout=PATIENCE)
 
     def announce(self, workers: Sequence[WorkerInfo]) -> None:
         """Have the scheduler learn who works in this process."""
@@ -202,7 +208,7 @@ class DaskBackend(Backend):
         """Name the scheduler's process: a new one has forgotten everything."""
         now = time.monotonic()
         if now - self._life_seen > _LIFE_HOLDS:
-            self._life, self._life_seen = str(self.client.sync(self._identity)["id"]), now
+            self._life, self._life_seen = str(self._identity()["id"]), now
         return self._life
 
     def close(self) -> None:
@@ -211,8 +217,7 @@ class DaskBackend(Backend):
             if self._closed:
                 return
             self._closed = True
-        if self._mine:
-            self.client.close()
+        self.connection.close()
         self._answers.close()
 
 
@@ -230,6 +235,6 @@ def _nothing() -> bytes:
 _LOOK_INTO_THE_LEDGER = _nothing()
 
 
-def _hasten(client: Any) -> None:
-    """Have the client send at once what it would otherwise gather for 10 ms."""
-    client.scheduler_comm.interval = _INTERVAL
+
+async def _identity(client: Any) -> Any:
+    return await client.scheduler.identity(n_workers=-1)

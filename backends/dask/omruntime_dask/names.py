@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
 
+from omruntime.errors import BackendUnavailable
+from omruntime.masking import mask
 from omruntime.worker.delivery import label_set
 
 __all__ = ["ENOUGH", "address_of", "labels_of", "resources_for", "resources_of", "shown"]
@@ -12,12 +15,33 @@ _LABEL = "label:"
 ENOUGH = 1e9
 """How much of a label's resource a worker has: it says what the worker is, and limits nothing."""
 _SCHEMES = {"dask": "tcp", "http": "tcp", "tcp": "tcp", "tls": "tls", "dask+tcp": "tcp", "dask+tls": "tls"}
+_PORT = 8786
+_LOOPBACK = "127.0.0.1"
 
 
 def address_of(url: str) -> str:
-    """Return a URL of ours as Dask has it; other schemes are Dask's own business."""
-    scheme, _, rest = url.partition("://")
-    return f"{_SCHEMES.get(scheme, scheme)}://{rest.rstrip('/')}"
+    """Return a URL of ours as Dask has it, the same for all that name the same place; other schemes are Dask's.
+
+    Raises:
+        BackendUnavailable: it cannot be read.
+    """
+    scheme, separator, rest = url.partition("://")
+    if scheme not in _SCHEMES:
+        if not separator or scheme.startswith("dask+") or scheme == "https":
+            raise BackendUnavailable(f"{mask(url)} is no address of a Dask scheduler; say {_EXAMPLES}")
+        return url.rstrip("/")
+    try:
+        parts = urlsplit(f"//{rest}")
+        host, port = parts.hostname, parts.port
+    except ValueError as exc:
+        raise BackendUnavailable(f"the address {mask(url)} cannot be read: {exc}; say {_EXAMPLES}") from None
+    if not host or port == 0:
+        raise BackendUnavailable(f"the address {mask(url)} has no {'host' if not host else 'port'}; say {_EXAMPLES}")
+    place = _LOOPBACK if host == "localhost" else f"[{host}]" if ":" in host else host
+    return f"{_SCHEMES[scheme]}://{place}:{port or _PORT}"
+
+
+_EXAMPLES = f"tcp://host:{_PORT}, tls://host:{_PORT} or dask://host:{_PORT}"
 
 
 def shown(address: str) -> str:

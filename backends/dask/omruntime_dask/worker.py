@@ -20,14 +20,16 @@ from omruntime.abc import WorkerHost, unpack_answer
 from omruntime.errors import BackendUnavailable
 from omruntime.worker import Host
 from omruntime_dask.names import resources_of
+from omruntime_dask.reach import PATIENCE
 
 if TYPE_CHECKING:
     from omruntime_dask.backend import DaskBackend
 
-__all__ = ["cancel_here", "take", "work"]
+__all__ = ["Station", "cancel_here", "dask_setup", "dask_teardown", "leave", "station_at", "take", "work"]
 
 _MANY = 10_000
 _LOOK = 0.05
+_LEAVE_LIMIT = 5.0
 _stations: dict[str, Station] = {}
 
 
@@ -98,7 +100,13 @@ async def take(packed: bytes, key: str) -> None:
     from distributed import get_worker
 
     worker = get_worker()
-    station = _stations[worker.address]
+    station = _stations.get(worker.address)
+    if station is None:
+        raise RuntimeError(
+            BackendUnavailable.__name__,
+            f"the Dask worker {worker.name} offers labels of omruntime and is none of its workers; start it with "
+            "--preload omruntime_dask.worker, or without the resource 'label:...'",
+        )
     await station.take(packed, key)
 
 
@@ -121,30 +129,61 @@ def work(backend: DaskBackend, host: WorkerHost, stop: threading.Event) -> None:
         raise BackendUnavailable(f"the scheduler at {backend.address} is gone")
 
 
+def station_at(worker: Worker, station: Station | None) -> Station | None:
+    """Note which station a Dask worker in this process has, None for none any more; return the one that it had."""
+    before = _stations.pop(worker.address, None)
+    if station is not None:
+        _stations[worker.address] = station
+    return before
+
+
 async def _work(backend: DaskBackend, host: Any, stop: threading.Event, place: str) -> None:
     labels = sorted({label for worker in host.workers() for label in worker.labels})
     slots = len(host.workers())
+    backend.connection.check()
 
     worker = Worker(
-        backend.client.scheduler.address,
+        backend.connection.address,
         nthreads=_MANY if host.tied else slots,
         name=f"omruntime-{os.getpid()}-{host.id[-4:]}",
         resources=None if host.tied else resources_of(labels),
         metrics={"omruntime": lambda worker: msgspec.to_builtins(list(backend.announced))},
+        security=backend.connection.security,
         local_directory=place,
         memory_limit=0,
         dashboard=False,
         silence_logs=40,
+        death_timeout=PATIENCE,
     )
+    try:
+        await worker
+    except (OSError, RuntimeError, TimeoutError) as exc:
+        raise BackendUnavailable(f"the scheduler at {backend.address} takes no worker: {exc.__cause__ or exc}") from exc
     async with worker:
         loop = asyncio.get_running_loop()
-        station = _stations[worker.address] = Station(worker, host, ",".join(labels))
+        station = Station(worker, host, ",".join(labels))
+        station_at(worker, station)
         backend.on_announced = lambda: asyncio.run_coroutine_threadsafe(worker.heartbeat(), loop)
         await worker.heartbeat()
         await _until(lambda: stop.is_set() or worker.status.name not in ("running", "paused"))
         backend.on_announced = None
         station.close()
-        _stations.pop(worker.address, None)
+        await leave(worker)
+        station_at(worker, None)
+
+
+async def leave(worker: Worker) -> None:
+    """Have the scheduler give what this worker has not begun to others, and hold nothing against those tasks."""
+    try:
+        await asyncio.wait_for(
+            worker.scheduler.unregister(
+                address=worker.contact_address, expected=True, close=False, stimulus_id=f"leave-{time.time()}"
+            ),
+            _LEAVE_LIMIT,
+        )
+    except (OSError, TimeoutError):
+        # It is gone itself.
+        return
 
 
 async def _until(over: Callable[[], bool]) -> None:
@@ -159,3 +198,17 @@ async def _until(over: Callable[[], bool]) -> None:
 
     look()
     await ended.wait()
+
+
+async def dask_setup(worker: Worker) -> None:
+    """Make a worker of Dask's own command one of omruntime's too: ``dask worker ... --preload omruntime_dask.worker``."""
+    from omruntime_dask.preload import join
+
+    await join(worker)
+
+
+async def dask_teardown(worker: Worker) -> None:
+    """Let it go again, when its tasks are over."""
+    from omruntime_dask.preload import part
+
+    await part(worker)

@@ -1,0 +1,134 @@
+"""The connection to a scheduler: made in bounded time, and made again however long the scheduler was away."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from distributed import Client, Security
+
+from omruntime.errors import BackendUnavailable, RuntimeClosed, VersionMismatch
+from omruntime_dask.reach import PATIENCE, no_tls, reach
+
+__all__ = ["Connection", "check_client"]
+
+_INTERVAL = 0.001
+_PAUSE = 1.0
+"""Seconds between two attempts to come back to a scheduler."""
+
+
+class Connection:
+    """A Dask client of ours, or one that the user has made and keeps.
+
+    Args:
+        address: of the scheduler, as Dask has it.
+        security: how the connection is secured; None leaves it to Dask's settings.
+        given: the user's client, which is used as it is.
+
+    Raises:
+        BackendUnavailable: no scheduler answers at the address.
+        VersionMismatch: its version of Dask and this one do not understand each other.
+    """
+
+    def __init__(self, address: str, security: Any = None, given: Client | None = None) -> None:
+        self.address, self.security = address, _security(security)
+        self._given = given
+        self._lock = threading.Lock()
+        self._tried, self._closed = float("-inf"), False
+        self._client: Any = given if given is not None else self._open(PATIENCE)
+
+    @property
+    def client(self) -> Any:
+        """The client; a new one where the last has given up looking for its scheduler.
+
+        Raises:
+            BackendUnavailable: the scheduler is still away.
+        """
+        client = self._client
+        if self._given is not None:
+            return client
+        if client.status == "closed":
+            client = self._again()
+        # Each connection of a client begins with 10 ms, for which it gathers what it sends.
+        if (comm := client.scheduler_comm) is not None:
+            comm.interval = _INTERVAL
+        return client
+
+    @property
+    def loop(self) -> Any:
+        """The event loop of the client, whatever has become of that."""
+        return self._client.loop
+
+    def _again(self) -> Any:
+        with self._lock:
+            if self._closed:
+                raise RuntimeClosed("this runtime is closed; make a new one and assign it: om.runtime = ...")
+            if self._client.status == "closed":
+                if time.monotonic() - self._tried < _PAUSE:
+                    raise BackendUnavailable(
+                        f"the Dask scheduler at {self.address} is gone; what is recorded runs when it is back"
+                    )
+                try:
+                    self._client = self._open(0)
+                finally:
+                    self._tried = time.monotonic()
+            return self._client
+
+    def check(self) -> None:
+        """Raise BackendUnavailable where the scheduler does not answer now."""
+        reach(self.address, self.security, 0)
+
+    def _open(self, patience: float) -> Any:
+        reach(self.address, self.security, patience)
+        try:
+            return Client(
+                self.address, security=self.security, set_as_default=False, name="omruntime", timeout=PATIENCE
+            )
+        except ImportError as exc:
+            raise VersionMismatch(
+                f"the Dask scheduler at {self.address} refuses this client: {exc}; install the same version of "
+                "distributed on both sides"
+            ) from exc
+        except (OSError, TimeoutError, ValueError) as exc:
+            raise BackendUnavailable(
+                f"the Dask scheduler at {self.address} answers, but takes no client: {exc}; look into its log"
+            ) from exc
+
+    def close(self) -> None:
+        """Disconnect; a client of the user's stays as it is."""
+        with self._lock:
+            self._closed = True
+        if self._given is None:
+            self._client.close()
+
+
+def _security(given: Any) -> Security:
+    if isinstance(given, Security):
+        return given
+    if given is None or isinstance(given, dict):
+        return Security(**(given or {}))
+    raise TypeError(f"security={given!r} is no distributed.Security; {no_tls()}")
+
+
+def check_client(client: Any) -> None:
+    """Refuse what cannot be used as a client.
+
+    Raises:
+        TypeError: it is no Dask client, or one that has to be awaited.
+        BackendUnavailable: it is closed.
+    """
+    if not isinstance(client, Client):
+        raise TypeError(
+            f"client= takes a distributed.Client, not {type(client).__name__}; or give the scheduler's address: "
+            "OmegaRuntimeDask('tcp://host:8786')"
+        )
+    if client._asynchronous:  # noqa: SLF001
+        raise TypeError(
+            "client= was given a Client(asynchronous=True), which lives in an event loop of yours, and omruntime "
+            "would block that; give the scheduler's address, or a client without asynchronous=True"
+        )
+    if client.status == "closed" or client.scheduler is None:
+        raise BackendUnavailable(
+            "client= was given a client that is closed; make a new one: Client('tcp://host:8786')"
+        )
