@@ -20,9 +20,9 @@ os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + os.environ.get
 CODE = ("omruntime", "conformance/omruntime_conformance", "tests", "benchmarks", "noxfile.py")
 EXAMPLE = ("examples/spool/omruntime_spool", "examples/spool/tests")
 CELERY = ("backends/celery/omruntime_celery", "backends/celery/tests")
-DASK = ("backends/dask/omruntime_dask",)
+DASK = ("backends/dask/omruntime_dask", "backends/dask/tests")
 ENGINES = (CELERY, DASK)
-NOT_PINNED = ("pip", "omruntime", "omruntime-celery", "omruntime-conformance", "omruntime-spool")
+NOT_PINNED = ("pip", "omruntime", "omruntime-celery", "omruntime-conformance", "omruntime-dask", "omruntime-spool")
 
 
 def _run_all(session: nox.Session, *commands: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from omruntime.worker.delivery import label_set
+from omruntime.abc import label_set
 
 __all__ = ["ENOUGH", "address_of", "labels_of", "resources_for", "resources_of", "shown"]
 
