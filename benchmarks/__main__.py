@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.canvas import canvas_figures
 from benchmarks.celery import celery_figures
+from benchmarks.dask import dask_figures
 from benchmarks.jobs import jobs_figures
 from benchmarks.local import local_figures
 from benchmarks.report import table
@@ -20,6 +21,7 @@ PARTS = {
     "local": local_figures,
     "canvas": canvas_figures,
     "celery": celery_figures,
+    "dask": dask_figures,
     "store": store_figures,
     "jobs": jobs_figures,
 }

@@ -28,6 +28,9 @@ class Native(Protocol):
     def submit(self, function: Callable[..., Any], *args: Any) -> Callable[[], Any]:
         """Submit one of the native functions, and return what waits for its value."""
 
+    def bulk(self, count: int) -> None:
+        """Submit so many no-ops, then have the values of all."""
+
     def mapreduce(self, count: int) -> Any:
         """Return the sum of so many numbers that no-ops were given."""
 
@@ -75,11 +78,9 @@ def small_figures(om: Omega, native: Native, goals: Goals, quick: bool) -> list[
         for handle in [script.run(1) for _ in range(count)]:
             handle.get()
 
-    def native_in_bulk() -> None:
-        for wait in [native.submit(native_noop, 1) for _ in range(count)]:
-            wait()
-
-    bulk = _alternating(rounds, lambda: seconds(ours_in_bulk) / count, lambda: seconds(native_in_bulk) / count)
+    bulk = _alternating(
+        rounds, lambda: seconds(ours_in_bulk) / count, lambda: seconds(lambda: native.bulk(count)) / count
+    )
     return [
         Figure("no-op round trip p50", "us", trip[0] * 1e6, trip[1] * 1e6, goals.trip),
         Figure(f"{count} no-ops, per task", "us", bulk[0] * 1e6, bulk[1] * 1e6, goals.bulk),

@@ -25,6 +25,11 @@ class Pool:
         """Submit a function."""
         return self._pool.submit(function, *args).result
 
+    def bulk(self, count: int) -> None:
+        """Submit no-ops, and wait for all."""
+        for each in [self._pool.submit(native_noop, 1) for _ in range(count)]:
+            each.result()
+
     def mapreduce(self, count: int) -> Any:
         """Add up what no-ops return."""
         maps = [self._pool.submit(native_noop, number) for number in range(count)]

@@ -1,7 +1,7 @@
 """What third parties implement: engines (`Backend`), stores (`Store`) and kinds of stored objects (`Kind`)."""
 
 from omruntime.abc.answers import Answers
-from omruntime.abc.backend import Backend, Call, Capability, WorkerInfo
+from omruntime.abc.backend import Backend, Call, Capability, WorkerInfo, label_set
 from omruntime.abc.carrying import pack_answer, pack_call, unpack_answer, unpack_call
 from omruntime.abc.kind import BlobReader, BlobWriter, Kind, Stored
 from omruntime.abc.store import BlobInfo, Buffer, Group, Space, Store
@@ -25,6 +25,7 @@ __all__ = [
     "Translations",
     "WorkerHost",
     "WorkerInfo",
+    "label_set",
     "pack_answer",
     "pack_call",
     "unpack_answer",

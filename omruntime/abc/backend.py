@@ -16,7 +16,7 @@ from omruntime.abc.translating import Translations, translated_methods
 from omruntime.abc.working import WorkerHost
 from omruntime.errors import UnsupportedCapability
 
-__all__ = ["API_VERSION", "Backend", "Call", "Capability", "WorkerInfo"]
+__all__ = ["API_VERSION", "Backend", "Call", "Capability", "WorkerInfo", "label_set"]
 
 _TRANSLATED = (
     "announce",
@@ -48,6 +48,11 @@ class Capability(enum.Enum):
     CANCEL_RUNNING = "a running task can be cancelled"
     TIME_LIMIT = "a running task is stopped when its time is over"
     NESTED_WAIT = "a task can wait for tasks that it submitted"
+
+
+def label_set(label: str) -> frozenset[str]:
+    """Return the labels that a call asks for, ``default`` where it names none."""
+    return frozenset(part.strip() for part in label.split(",") if part.strip()) or frozenset({"default"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 
+from omruntime.abc import label_set
 from omruntime.errors import BackendUnavailable, RuntimeClosed
-from omruntime.worker.delivery import label_set
 from omruntime.worker.dispatch import Dispatcher
 from omruntime.worker.slot import Slot
 

@@ -8,18 +8,13 @@ from collections import deque
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
-from omruntime.abc import Buffer
+from omruntime.abc import Buffer, label_set
 from omruntime.ledger import lost_budget
 from omruntime.store import Effect
 from omruntime.wire import CallHeader
 from omruntime.worker.sites import Site
 
-__all__ = ["Delivery", "WorkQueue", "label_set"]
-
-
-def label_set(label: str) -> frozenset[str]:
-    """Return the labels that a call asks for, ``default`` where it names none."""
-    return frozenset(part.strip() for part in label.split(",") if part.strip()) or frozenset({"default"})
+__all__ = ["Delivery", "WorkQueue"]
 
 
 @dataclass(slots=True, eq=False)

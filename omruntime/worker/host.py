@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Self
 
-from omruntime.abc import Backend, Buffer, Call, Capability, Group, WorkerInfo
+from omruntime.abc import Backend, Buffer, Call, Capability, Group, WorkerInfo, label_set
 from omruntime.auth import Auth
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError, RuntimeClosed, StoreUnavailable
 from omruntime.ledger import lease_period, new_id
@@ -25,7 +25,6 @@ from omruntime.worker.attempts import ABANDONED, Attempts
 from omruntime.worker.canvases import Canvases
 from omruntime.worker.channel import Message
 from omruntime.worker.crew import Crew
-from omruntime.worker.delivery import label_set
 from omruntime.worker.dispatch import Dispatcher
 from omruntime.worker.keeper import Keeper
 from omruntime.worker.output import OutputPump

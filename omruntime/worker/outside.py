@@ -7,12 +7,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from omruntime.abc import Backend, Call, WorkerInfo, pack_answer, unpack_call
+from omruntime.abc import Backend, Call, WorkerInfo, label_set, pack_answer, unpack_call
 from omruntime.errors import NoSuchLabel, OmegaRuntimeError, RuntimeClosed
 from omruntime.masking import mask_text
 from omruntime.wire import peek_outcome
 from omruntime.worker.crew import Crew
-from omruntime.worker.delivery import label_set
 
 __all__ = ["Outside", "deliver", "refused", "status_of"]
 

@@ -50,10 +50,11 @@ def test_the_suite_registers_with_pytest_and_asks_for_the_core(wheels: Mapping[s
     assert "Requires-Dist: omruntime" in _metadata(wheels["omruntime_conformance"], "METADATA")
 
 
-def test_the_celery_engine_is_found_and_asks_for_the_core(wheels: Mapping[str, Path]) -> None:
-    entries = _metadata(wheels["omruntime_celery"], "entry_points.txt")
-    assert "[omruntime.backends]\ncelery = omruntime_celery.plugin" in entries
-    assert "Requires-Dist: omruntime==" in _metadata(wheels["omruntime_celery"], "METADATA")
+@pytest.mark.parametrize("engine", ["celery", "dask"])
+def test_an_engine_is_found_and_asks_for_the_core(engine: str, wheels: Mapping[str, Path]) -> None:
+    entries = _metadata(wheels[f"omruntime_{engine}"], "entry_points.txt")
+    assert f"[omruntime.backends]\n{engine} = omruntime_{engine}.plugin" in entries
+    assert "Requires-Dist: omruntime==" in _metadata(wheels[f"omruntime_{engine}"], "METADATA")
 
 
 def test_the_core_asks_for_no_engine(wheels: Mapping[str, Path]) -> None:

@@ -10,6 +10,7 @@ DISTRIBUTIONS = {
     "omruntime": ROOT,
     "omruntime_conformance": ROOT / "conformance",
     "omruntime_celery": ROOT / "backends" / "celery",
+    "omruntime_dask": ROOT / "backends" / "dask",
 }
 
 

@@ -8,8 +8,9 @@ from typing import Any, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omruntime.abc import label_set
 from omruntime.wire import PYTHON, WIRE, CallHeader
-from omruntime.worker.delivery import Delivery, WorkQueue, label_set
+from omruntime.worker.delivery import Delivery, WorkQueue
 
 LABELS = ["default", "gpu", "big", "gpu,big"]
 

@@ -235,6 +235,5 @@ def _nothing() -> bytes:
 _LOOK_INTO_THE_LEDGER = _nothing()
 
 
-
 async def _identity(client: Any) -> Any:
     return await client.scheduler.identity(n_workers=-1)

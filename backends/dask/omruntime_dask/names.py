@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
+from omruntime.abc import label_set
 from omruntime.errors import BackendUnavailable
 from omruntime.masking import mask
-from omruntime.worker.delivery import label_set
 
 __all__ = ["ENOUGH", "address_of", "labels_of", "resources_for", "resources_of", "shown"]
 

@@ -8,7 +8,6 @@ import ssl
 import threading
 import time
 from concurrent.futures import Future
-from typing import Any
 
 from distributed import Security
 from distributed.comm import connect
@@ -36,7 +35,9 @@ def reach(address: str, security: Security, patience: float) -> None:
     """
     found: Future[str] = Future()
     # Of its own, since there may be a running loop in this one; and nobody can stop it from resolving a name.
-    threading.Thread(target=_run, args=(address, security, patience, found), name="omruntime-reach", daemon=True).start()
+    threading.Thread(
+        target=_run, args=(address, security, patience, found), name="omruntime-reach", daemon=True
+    ).start()
     try:
         wrong = found.result(PATIENCE + 1)
     except TimeoutError:

@@ -158,7 +158,9 @@ async def _work(backend: DaskBackend, host: Any, stop: threading.Event, place: s
     try:
         await worker
     except (OSError, RuntimeError, TimeoutError) as exc:
-        raise BackendUnavailable(f"the scheduler at {backend.address} takes no worker: {exc.__cause__ or exc}") from exc
+        raise BackendUnavailable(
+            f"the scheduler at {backend.address} takes no worker: {exc.__cause__ or exc}"
+        ) from exc
     async with worker:
         loop = asyncio.get_running_loop()
         station = Station(worker, host, ",".join(labels))
