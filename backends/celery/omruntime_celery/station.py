@@ -240,7 +240,9 @@ class Station:
             return
         room = self.host.room(self._all_labels)
         unacknowledged = sum(not message.acknowledged for message in self._held)
-        consumer.qos.value = max(1, unacknowledged + room)
+        # What Redis was asked for and has not brought will come all the same, and is given back then: kombu would
+        # leave it unread for as long as there is no room, and nobody else could have it.
+        consumer.qos.value = max(1, unacknowledged + max(room, _is_asked(consumer.task_consumer)))
         if self._paused and room and consumer.task_consumer is not None:
             self._paused = False
             consumer.task_consumer.consume()
@@ -268,6 +270,11 @@ class Station:
         """Let go of the loop."""
         self.host.on_freed(lambda: None)
         self._bell.close()
+
+
+def _is_asked(task_consumer: Any) -> bool:
+    """Tell whether a Redis was asked for the next call, and has not answered."""
+    return bool(task_consumer is not None and getattr(task_consumer.channel, "_in_poll", False))
 
 
 def _nobody(answer: bytes) -> None:
