@@ -170,10 +170,10 @@ def test_a_process_that_is_waited_for_while_it_is_looked_at_is_gone_before_and_a
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     zombie = ["Z", *[""] * 18, "then"]
-    looks = iter([zombie, FileNotFoundError("it was waited for"), FileNotFoundError("it was waited for")])
+    looks: list[list[str] | OSError] = [zombie, *[FileNotFoundError("it was waited for")] * 2]
 
     def look(pid: int) -> list[str]:
-        seen = next(looks)
+        seen = looks.pop(0)
         if isinstance(seen, OSError):
             raise seen
         return seen
