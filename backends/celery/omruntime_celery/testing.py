@@ -31,7 +31,7 @@ class CeleryHarness(Harness):
     """Each worker process is a node; the broker is a Redis that remembers nothing."""
 
     backend = "celery"
-    patience = 2.0
+    patience = 3.0
 
     def __init__(self) -> None:
         self._clusters: list[_Cluster] = []
@@ -89,7 +89,6 @@ class CeleryRabbitHarness(CeleryHarness):
     """On RabbitMQ."""
 
     variant = "RabbitMQ"
-    patience = 3.0
 
     def server(self) -> Server:
         """Return a broker that has not been started."""
@@ -109,7 +108,7 @@ class CeleryPrivateHarness(Harness):
 
     variant = "private"
     backend = "celery"
-    patience = 2.0
+    patience = 3.0
 
     @contextmanager
     def cluster(self, workers: Mapping[str, int], env: Mapping[str, str]) -> Iterator[str]:
