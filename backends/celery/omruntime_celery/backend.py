@@ -14,7 +14,7 @@ from celery import Celery
 from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo, pack_answer
 from omruntime.errors import BackendUnavailable
 from omruntime.ledger import lease_period
-from omruntime_celery.address import is_private, read_address, shown
+from omruntime_celery.address import check_master, is_private, read_address, shown
 from omruntime_celery.broker import app_for, queue_of
 from omruntime_celery.connections import calling
 from omruntime_celery.errors import ERRORS, nobody_there
@@ -75,6 +75,7 @@ class CeleryBackend(Backend):
             # Its kind of broker is looked at, and no more than that.
             read_address(url)
         opened = app_for(url, conf) if app is None else app
+        check_master(url, opened.conf.broker_transport_options)
         try:
             with calling(opened.connection_for_write(transport_options=_bounds(url))) as connection:
                 connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=_CONNECT_LIMIT)
