@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 from collections import deque
@@ -17,6 +18,7 @@ from omruntime.worker.sites import Site
 __all__ = ["Delivery", "WorkQueue", "label_set"]
 
 
+@functools.lru_cache(maxsize=256)
 def label_set(label: str) -> frozenset[str]:
     """Return the labels that a call asks for, ``default`` where it names none."""
     return frozenset(part.strip() for part in label.split(",") if part.strip()) or frozenset({"default"})
