@@ -146,6 +146,10 @@ class AnswerPost:
                 self._thread.start()
         self._waiting.put((mailbox, id, answer))
 
+    def send_news(self, said: bytes) -> None:
+        """Have everybody who listens told what this process says of itself."""
+        self.send("", "", said)
+
     def _run(self) -> None:
         while (first := self._waiting.get()) is not None:
             batch, last = [first], False
@@ -165,7 +169,10 @@ class AnswerPost:
             letters.setdefault(mailbox, []).append((id, answer))
         for mailbox, those in letters.items():
             try:
-                self._post.letters(mailbox, those)
+                if mailbox:
+                    self._post.letters(mailbox, those)
+                else:
+                    self._post.news(those[-1][1])
             except Exception as exc:  # noqa: BLE001
                 # This thread has the next answers to send.
                 _log.warning("%d answers could not be sent; who waits reads the ledger: %s", len(those), exc)
