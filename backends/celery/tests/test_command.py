@@ -173,7 +173,7 @@ def test_celery_inspect_and_control_say_and_do_what_they_do_for_others(
     ((shown,),) = ask.active().values()
     assert (shown["id"], shown["name"]) == (held.id, "script.run hold")
     assert [each["name"] for each in ask.active_queues()["mine@here"]] == ["omruntime.default"]
-    assert ask.reserved()["mine@here"]
+    assert ask.reserved() == {"mine@here": []}
     assert ask.stats()["mine@here"]["broker"]["transport"] == "redis"
     for told in (ask.conf(with_defaults=True), ask.report(), ask.stats()):
         assert SECRET not in str(told)
