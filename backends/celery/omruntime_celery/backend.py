@@ -19,6 +19,7 @@ from omruntime_celery.broker import app_for, queue_of
 from omruntime_celery.connections import calling
 from omruntime_celery.errors import ERRORS, nobody_there
 from omruntime_celery.mailbox import Mailbox
+from omruntime_celery.orders import Order
 from omruntime_celery.post import AnswerPost, Post
 from omruntime_celery.presence import Presence, pack_presence
 from omruntime_celery.private import private_redis
@@ -140,7 +141,7 @@ class CeleryBackend(Backend):
 
     def cancel(self, id: str) -> bool:
         """Tell all hosts that a task is cancelled; the one that runs it stops it."""
-        self._post.order("omruntime_cancel", task=id)
+        self._post.order(Order(cancel=id))
         return True
 
     # -- workers -------------------------------------------------------------------------------------------------
@@ -151,7 +152,7 @@ class CeleryBackend(Backend):
         return self._presence.workers()
 
     def _ask_who_works(self) -> None:
-        self._post.order("omruntime_who")
+        self._post.order(Order())
 
     def announce(self, workers: Sequence[WorkerInfo]) -> None:
         """Say who works in this process, and go on saying it with `say_again`."""
@@ -170,7 +171,7 @@ class CeleryBackend(Backend):
 
     def work(self, host: WorkerHost, stop: threading.Event) -> None:
         """Be one of Celery's workers."""
-        from omruntime_celery.station import work
+        from omruntime_celery.steps import work
 
         work(self, host, stop)
 

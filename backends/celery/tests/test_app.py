@@ -74,7 +74,7 @@ def test_their_tasks_and_ours_run_side_by_side_on_what_their_app_says(
     app = module.app
     app.finalize()
     before = state_of(app)
-    workers(redis.url, "-P", "solo", "-Q", "video", module="theirs", wait=False)
+    theirs = workers(redis.url, "-P", "solo", "-Q", "video", module="theirs", wait=False)
     workers(redis.url, "-c", "1", "-Q", "video,default", module="theirs_for_omruntime", wait=False)
     with Omega(store_url, OmegaRuntimeCelery(app=app)) as om:
         om.scripts.put(echo, "echo")
@@ -91,6 +91,7 @@ def test_their_tasks_and_ours_run_side_by_side_on_what_their_app_says(
         assert state_of(app) == before
     assert state_of(app) == before
     assert module.add.delay(2, 3).get(timeout=60) == 5
+    assert "Traceback" not in theirs.said, "their workers are asked nothing that they do not know"
     with redis_of(redis) as client:
         assert not [key for key in client.scan_iter() if b"omruntime" in key and not key.startswith(b"theirs:")]
     app.pool.force_close_all()
