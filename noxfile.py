@@ -97,7 +97,8 @@ def docs(session: nox.Session) -> None:
     """The site, with warnings as errors; and the code in it and in the README is run."""
     _run_all(
         session,
-        ("mkdocs", "--quiet", "build", "--strict"),
+        # Not --quiet: it hides warnings from --strict too.
+        ("mkdocs", "build", "--strict"),
         (sys.executable, "-m", "pytest", "-p", "tests.docscode", "README.md", "docs", *session.posargs),
     )
 

@@ -13,14 +13,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from omruntime_conformance.harness import Cluster, Fault, Harness
+    from omruntime_conformance.harness import Cluster, Fault, Harness, NotExercised
     from omruntime_conformance.registry import RULES, Rule, load_rules, rule
     from omruntime_conformance.suite import KnownFailure, RuntimeConformance
 
-__all__ = ["RULES", "Cluster", "Fault", "Harness", "KnownFailure", "Rule", "RuntimeConformance", "load_rules", "rule"]
+__all__ = [
+    "RULES",
+    "Cluster",
+    "Fault",
+    "Harness",
+    "KnownFailure",
+    "NotExercised",
+    "Rule",
+    "RuntimeConformance",
+    "load_rules",
+    "rule",
+]
 
 _HOMES = {
-    "harness": ("Cluster", "Fault", "Harness"),
+    "harness": ("Cluster", "Fault", "Harness", "NotExercised"),
     "registry": ("RULES", "Rule", "load_rules", "rule"),
     "suite": ("KnownFailure", "RuntimeConformance"),
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 from omruntime import Auth, Omega, OmegaRuntime
 from omruntime.abc import Capability
 from omruntime.plugins import load_backend_class, scheme_of
-from omruntime_conformance.harness import Cluster, Harness
+from omruntime_conformance.harness import Cluster, Harness, NotExercised
 from omruntime_conformance.registry import Rule
 
 __all__ = ["Broken", "Clusters", "has_address", "key_of", "open_private"]
@@ -86,6 +86,8 @@ class Clusters:
         self.on_opening(key)
         try:
             cluster = self._start(workers, stack)
+        except NotExercised:
+            raise
         except BaseException as exc:
             self.broken[key] = f"no cluster with {key}: {type(exc).__name__}: {exc}"
             exc.add_note(f"cluster  with {key} could not be started")

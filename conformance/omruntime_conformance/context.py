@@ -15,7 +15,7 @@ from omruntime.testing import capture_calls
 from omruntime_conformance.clients import Client, start_client
 from omruntime_conformance.clusters import open_private
 from omruntime_conformance.faults import Processes, locked, without_content
-from omruntime_conformance.harness import Cluster, Harness
+from omruntime_conformance.harness import Cluster, Harness, NotExercised
 from omruntime_conformance.judge import Outcomes, too_many_copies, too_many_executions
 from omruntime_conformance.oracle import CLUSTER, Entry, Gate, Log, Waiter
 from omruntime_conformance.registry import Rule
@@ -25,10 +25,6 @@ __all__ = ["Context", "NotExercised", "Replaced"]
 
 E = TypeVar("E", bound=BaseException)
 T = TypeVar("T")
-
-
-class NotExercised(Exception):
-    """This rule cannot be tried here; the message says why."""
 
 
 class Replaced(Exception):

@@ -12,10 +12,14 @@ from typing import ClassVar, TypeAlias
 from omruntime import OmegaRuntime
 from omruntime.abc import WorkerInfo
 
-__all__ = ["Cluster", "Fault", "Harness"]
+__all__ = ["Cluster", "Fault", "Harness", "NotExercised"]
 
 Cluster: TypeAlias = str | OmegaRuntime
 """The URL of an engine, or a runtime that is open; a URL without an address asks for a private engine each time."""
+
+
+class NotExercised(Exception):
+    """This rule cannot be tried here; the message says why."""
 
 
 class Fault(enum.Enum):
@@ -33,6 +37,8 @@ class Harness(ABC):
 
     backend: ClassVar[str]
     """Name of the entry point; the suite loads the engine the way users do."""
+    variant: ClassVar[str] = ""
+    """What this harness runs the engine on, where there is a choice, like ``RabbitMQ``: reports name it."""
     patience: float = 1.0
     """Factor on every deadline of the suite, for engines and machines that take longer."""
     examples: int = 40
@@ -51,6 +57,9 @@ class Harness(ABC):
             workers: slots per label set, like ``{'default': 2, 'gpu': 1}``.
             env: environment variables for the workers. A harness that starts each worker itself may also set
                 ``OMRUNTIME_CONFORMANCE_LABEL`` to the worker's own labels, for the suite's log.
+
+        Raises:
+            NotExercised: what the engine needs is not installed here; the message says what, and how to have it.
         """
 
     def kill_node(self, worker: WorkerInfo) -> None:

@@ -50,9 +50,9 @@ def matrix_page(reports: Sequence[Report], rules: Mapping[str, Rule]) -> str:
     """
     for report in reports:
         _check(report, rules)
-    names = [report.backend for report in reports]
+    names = [report.name for report in reports]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise MatrixError(f"there are two reports of {', '.join(twice)}; give one for each engine")
+        raise MatrixError(f"there are two reports of {', '.join(twice)}; give one for each engine and variant")
     if not reports:
         raise MatrixError("there is no report; 'omruntime-conformance run URL --json FILE' makes one")
     notes = _Notes()
@@ -64,13 +64,13 @@ def _check(report: Report, rules: Mapping[str, Rule]) -> None:
     missing = sorted(each.rule for each in report.outcomes if each.status is Status.NOT_RUN)
     if missing:
         raise MatrixError(
-            f"the report of {report.backend} is of a partial run: {len(missing)} of {len(report.outcomes)} rules "
+            f"the report of {report.name} is of a partial run: {len(missing)} of {len(report.outcomes)} rules "
             f"were not run ({', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}); run all of them"
         )
     told = {each.rule for each in report.outcomes}
     if different := sorted(told ^ set(rules)):
         raise MatrixError(
-            f"the report of {report.backend} is of suite {report.suite} with other rules than this one: "
+            f"the report of {report.name} is of suite {report.suite} with other rules than this one: "
             f"{', '.join(different[:5])}; run the suite again"
         )
 
@@ -106,7 +106,7 @@ def _summary(reports: Sequence[Report]) -> Iterator[str]:
         versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
         declared = ", ".join(f"`{name}`" for name in report.capabilities) or "none"
         yield (
-            f"| {report.backend} | {versions}, suite {report.suite}, Python {report.python} | {declared} "
+            f"| {report.name} | {versions}, suite {report.suite}, Python {report.python} | {declared} "
             f"| {len(report.outcomes)} | {proved} | {other or 'none'} |"
         )
     yield ""
@@ -117,7 +117,7 @@ def _section(area: str, reports: Sequence[Report], rules: Mapping[str, Rule], no
     if not members:
         return
     yield f"## {AREAS[area]}\n"
-    yield f"| rule | {' | '.join(report.backend for report in reports)} |"
+    yield f"| rule | {' | '.join(report.name for report in reports)} |"
     yield f"|---|{'---|' * len(reports)}"
     for id in members:
         cells = " | ".join(_cell(report.of(id), notes) for report in reports)

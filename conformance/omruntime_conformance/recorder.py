@@ -38,11 +38,13 @@ def make_report(
     declared: list[frozenset[Any]],
     begun: datetime,
     seconds: float,
+    variant: str = "",
 ) -> Report:
     """Put together a report with an outcome for each rule of the suite."""
     common = frozenset.intersection(*declared) if declared else frozenset()
     return Report(
         backend=backend,
+        variant=variant,
         target=target,
         suite=version("omruntime-conformance"),
         core=version("omruntime"),
@@ -80,8 +82,8 @@ class _Face:
     def report(self) -> Report:
         seconds = time.monotonic() - self._started
         target = f"{self.cls.__module__}:{self.cls.__qualname__}"
-        declared = self.clusters.declared
-        return make_report(self.cls.harness.backend, target, self.outcomes, declared, self._begun, seconds)
+        declared, harness = self.clusters.declared, self.cls.harness
+        return make_report(harness.backend, target, self.outcomes, declared, self._begun, seconds, harness.variant)
 
 
 def _access(harness: Harness) -> tuple[dict[str, str], Auth]:

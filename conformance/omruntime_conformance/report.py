@@ -69,6 +69,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
     backend: str
     """Name of the engine."""
+    variant: str = ""
+    """What it was run on, where its harness says so."""
     target: str
     """What was run: a URL without credentials, or the class of a harness."""
     suite: str
@@ -87,6 +89,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What the opened engine declares; where its clusters differ, what all of them do."""
     outcomes: list[Outcome]
     """One for each rule of the suite, in the order of their ids."""
+
+    @property
+    def name(self) -> str:
+        """The engine, and what it was run on."""
+        return ", ".join(filter(None, (self.backend, self.variant)))
 
     @property
     def is_complete(self) -> bool:
@@ -109,7 +116,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         run = len(self.outcomes) - counts[Status.NOT_RUN]
         parts = [f"{counts[status]} {status.value}" for status in Status if counts[status]]
         partial = "" if self.is_complete else "; a partial run"
-        return f"{self.backend}: {run} of {len(self.outcomes)} rules run: {', '.join(parts) or 'none'}{partial}"
+        return f"{self.name}: {run} of {len(self.outcomes)} rules run: {', '.join(parts) or 'none'}{partial}"
 
 
 def merged(outcomes: Iterable[Outcome]) -> Outcome:

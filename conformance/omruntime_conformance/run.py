@@ -88,7 +88,7 @@ class Run:
         Raises:
             TargetError: there is nothing of this name to run.
         """
-        backend = self._plan.target.partition("://")[0].partition("+")[0]
+        variant, backend = "", self._plan.target.partition("://")[0].partition("+")[0]
         try:
             face = class_of(self._plan.target)
         except TargetError:
@@ -96,11 +96,11 @@ class Run:
         except OmegaRuntimeError as exc:
             self._block_all(f"{type(exc).__name__}: {exc}")
         else:
-            backend = face.harness.backend
+            backend, variant = face.harness.backend, face.harness.variant
             self._work(face)
         seconds = time.monotonic() - self._started
         target = mask(self._plan.target)
-        return make_report(backend, target, self._outcomes, self._declared, self._began, seconds)
+        return make_report(backend, target, self._outcomes, self._declared, self._began, seconds, variant)
 
     def _block_all(self, reason: str) -> None:
         for rule in self._plan.rules:

@@ -156,6 +156,8 @@ def _run(rule: Rule, clusters: Clusters, place: Path) -> Verdict:
             return _prove(ctx, clusters)
     except Broken as exc:
         return Verdict(Status.BLOCKED, str(exc))
+    except NotExercised as reason:
+        return Verdict(Status.NOT_EXERCISED, str(reason))
 
 
 def _prove(ctx: Context, clusters: Clusters) -> Verdict:

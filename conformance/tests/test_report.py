@@ -137,6 +137,7 @@ def test_nothing_but_what_was_proved_is_green() -> None:
     [
         ([], "there is no report"),
         ([report(), report()], "two reports of slurm"),
+        ([changed(report(), variant="v2"), changed(report(), variant="v2")], "two reports of slurm, v2"),
         ([report(a=Outcome("RES-001", Status.NOT_RUN))], r"partial run: 1 of \d+ rules were not run \(RES-001\)"),
         ([changed(report(), outcomes=[])], "with other rules than this one"),
         ([changed(report(), outcomes=[*report().outcomes, Outcome("XXX-001", Status.PASSED)])], "rules.*XXX-001"),

@@ -223,3 +223,29 @@ def test_rules_of_nodes_and_brokers_run_where_the_harness_has_the_hooks(pytester
     result = pytester.runpytest_subprocess("-k", "FLT-003 or FLT-004 or RES-010", "-v", "-rs", "-W", "error")
     result.assert_outcomes(passed=2, skipped=1, deselected=None)
     result.stdout.fnmatch_lines(["*replaced: the engine's work dies with its client: LIF-004 holds instead*"])
+
+
+ABSENT = """
+from contextlib import contextmanager
+
+from omruntime_conformance import Harness, NotExercised, RuntimeConformance
+
+class AbsentHarness(Harness):
+    backend = "local"
+    variant = "nothing"
+
+    @contextmanager
+    def cluster(self, workers, env):
+        raise NotExercised("there is no slurmctld on this machine")
+        yield
+
+class TestAbsent(RuntimeConformance):
+    harness = AbsentHarness
+"""
+
+
+def test_an_engine_that_is_not_installed_exercises_nothing(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_mine=ABSENT)
+    result = pytester.runpytest_subprocess("-k", "RES-001 or RES-002", "-rs")
+    result.assert_outcomes(skipped=2)
+    result.stdout.fnmatch_lines(["*not exercised: there is no slurmctld on this machine"])

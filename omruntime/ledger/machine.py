@@ -42,12 +42,24 @@ def process_state(pid: int) -> str:
 
 def is_gone(machine: str, pid: int, birth: str) -> bool:
     """Tell for certain that a process has ended; False also where that cannot be known from here."""
-    return _can_tell(machine, birth) and (born(pid) != birth or process_state(pid) == "Z")
+    return _can_tell(machine, birth) and _seen(pid, birth) in ("", "Z")
 
 
 def is_there(machine: str, pid: int, birth: str) -> bool:
     """Tell for certain that a process runs, and was not stopped; False also where that cannot be known from here."""
-    return _can_tell(machine, birth) and born(pid) == birth and process_state(pid) not in ("Z", "T", "t", "")
+    return _can_tell(machine, birth) and _seen(pid, birth) not in ("Z", "T", "t", "")
+
+
+def _seen(pid: int, birth: str) -> str:
+    """Return the state letter of the process that began then, empty where it is no more.
+
+    In one look: who is waited for between two of them would be neither dead nor gone.
+    """
+    try:
+        fields = _stat(pid)
+        return fields[0] if fields[19] == birth else ""
+    except (OSError, IndexError):
+        return ""
 
 
 def _can_tell(machine: str, birth: str) -> bool:

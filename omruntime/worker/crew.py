@@ -160,6 +160,8 @@ class Crew:
 
     def room(self, labels: Labels) -> int:
         """Return how many more tasks of these labels would begin at once."""
+        if self.is_plain:
+            return max(0, self._dispatcher.idle_for(labels))
         with self._lock:
             fitting = {slot.labels for slot in self.slots if labels <= slot.labels}
             missing = sum(max(0, self._missing(self._of(each))) for each in fitting)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from omruntime.client import waiting as waiting_module
 from omruntime.client.waiting import Waiting
 
 
@@ -42,3 +43,14 @@ def test_what_the_ledger_does_not_have_yet_is_watched_for(monkeypatch: pytest.Mo
     monkeypatch.setattr(watcher, "watch", lambda task, future, live: future.set_result(b"later"))
     waiting = Waiting("task", session_with(None, watcher), pushed(b""))
     assert waiting.wait(None, lambda: None) == b"later"
+
+
+@pytest.mark.parametrize("patience", [-1.0, 0.0], ids=["asked for late", "not there in time"])
+def test_a_push_that_is_lost_is_not_waited_for_when_the_ledger_knows(
+    monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    monkeypatch.setattr(waiting_module, "_PATIENCE", patience)
+    watcher = Watcher()
+    waiting = Waiting("task", session_with(b"outcome", watcher), Future())
+    assert waiting.wait(None, lambda: None) == b"outcome"
+    assert watcher.watched == []

@@ -13,7 +13,7 @@ import pytest
 
 from omruntime.abc import Group, Space, Store
 from omruntime.errors import StoreUnavailable
-from omruntime.ledger import LeaseHolder, LeaseWatch
+from omruntime.ledger import LeaseHolder, LeaseWatch, machine
 from omruntime.ledger.facts import Lease, encode, lease_key
 from omruntime.ledger.machine import born, is_gone, machine_id
 from tests.ledger.made import Fails, keys
@@ -164,3 +164,20 @@ def test_a_process_that_has_the_pid_of_a_dead_one_is_not_mistaken_for_it() -> No
 @pytest.mark.parametrize(("machine", "birth"), [("", "1"), ("another", "1"), (machine_id(), "")])
 def test_what_cannot_be_known_from_here_is_not_called_gone(machine: str, birth: str) -> None:
     assert not is_gone(machine, os.getpid(), birth)
+
+
+def test_a_process_that_is_waited_for_while_it_is_looked_at_is_gone_before_and_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    zombie = ["Z", *[""] * 18, "then"]
+    looks: list[list[str] | OSError] = [zombie, *[FileNotFoundError("it was waited for")] * 2]
+
+    def look(pid: int) -> list[str]:
+        seen = looks.pop(0)
+        if isinstance(seen, OSError):
+            raise seen
+        return seen
+
+    monkeypatch.setattr(machine, "_stat", look)
+    assert is_gone(machine_id(), 1, "then")
+    assert is_gone(machine_id(), 1, "then")

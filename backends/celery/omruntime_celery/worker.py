@@ -12,7 +12,7 @@ from celery import Celery
 
 from omruntime.config import runtime_url
 from omruntime_celery.broker import app_for, app_like
-from omruntime_celery.station import join
+from omruntime_celery.steps import join
 
 __all__ = ["app", "worker_app"]
 

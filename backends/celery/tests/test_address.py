@@ -41,7 +41,6 @@ def test_one_broker_is_shown_in_one_way_and_without_credentials(given: str, seen
         ("redis://:sec#ret@h:1/0", BackendUnavailable, "%23"),
         ("redis://h:port/0", BackendUnavailable, "cannot be read"),
         ("redis://:secret@h/zero", BackendUnavailable, "names the database 'zero'"),
-        ("sentinel://:secret@h", BackendUnavailable, "master_name="),
         ("rediss://:secret@h?ssl_cert_reqs=perhaps", BackendUnavailable, "required, optional or none"),
     ],
 )

@@ -139,9 +139,11 @@ MESSAGES: dict[str, Callable[[Scene], None]] = {
         ).encode()
     ),
     "an unknown order": lambda scene: scene.control("nonsense", argument=1),
-    "an order without a task": lambda scene: scene.control("omruntime_cancel"),
-    "an order with more than a task": lambda scene: scene.control("omruntime_cancel", task=["x"], more=1),
-    "a pickled order": lambda scene: scene.send(scene.bomb, PICKLE, to="", exchange="celery.pidbox"),
+    "an order that is none": lambda scene: scene.send(b"hidden", to="", exchange="omruntime.orders"),
+    "an order for no task": lambda scene: scene.send(b'{"cancel": ["x"]}', to="", exchange="omruntime.orders"),
+    "an order with more in it": lambda scene: scene.send(b'{"hidden": 1}', to="", exchange="omruntime.orders"),
+    "a pickled order": lambda scene: scene.send(scene.bomb, PICKLE, to="", exchange="omruntime.orders"),
+    "a pickled order of Celery's": lambda scene: scene.send(scene.bomb, PICKLE, to="", exchange="celery.pidbox"),
     "pickled news": lambda scene: scene.send(scene.bomb, PICKLE, to="", exchange="omruntime.workers"),
     "no news": lambda scene: scene.send(b"hidden", to="", exchange="omruntime.workers"),
     "a pickle for the client": lambda scene: scene.send(scene.bomb, PICKLE, to=scene.mailbox),
@@ -163,8 +165,8 @@ def test_whatever_is_sent_the_worker_and_its_client_go_on(scene: Scene, kind: st
 def test_an_order_to_cancel_what_nobody_has_cancelled_stops_nothing(scene: Scene, tmp_path: Path) -> None:
     held = scene.om.runtime.script("echo").run(5, gate=str(tmp_path / "gate"))
     eventually(lambda: held.status == "STARTED", "the start of the task")
-    scene.control("omruntime_cancel", task=held.id)
-    scene.control("omruntime_who")
+    scene.send(f'{{"cancel": "{held.id}"}}'.encode(), to="", exchange="omruntime.orders")
+    scene.send(b"{}", to="", exchange="omruntime.orders")
     (tmp_path / "gate").touch()
     assert held.get(60)["result"] == 5
 
