@@ -1,12 +1,17 @@
+"""A home of the tests' own; and a scheduler, and a client of it."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from backends.dask.tests.world import AUTH, World, echo
 
+from backends.dask.tests.world import AUTH, World, echo
 from omruntime import Omega
+from tests.isolation import secluded, store_url
+
+__all__ = ["secluded", "store_url"]
 
 
 @pytest.fixture
@@ -21,13 +26,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/store"
-
-
-@pytest.fixture
-def om(world: World, store: str) -> Iterator[Omega]:
+def om(world: World, store_url: str) -> Iterator[Omega]:
     """A client of the cluster, which has no workers yet."""
-    with Omega(store, world.url, auth=AUTH) as made:
+    with Omega(store_url, world.url, auth=AUTH) as made:
         made.scripts.put(echo, "echo")
         yield made

@@ -67,12 +67,16 @@ def test_all_ways_to_write_an_address_are_one(url: str) -> None:
     assert address_of(url) == "tcp://127.0.0.1:8786"
 
 
-@pytest.mark.parametrize(("url", "there"), [("tls://Host", "tls://host:8786"), ("dask+tls://[::1]:1", "tls://[::1]:1")])
+@pytest.mark.parametrize(
+    ("url", "there"), [("tls://Host", "tls://host:8786"), ("dask+tls://[::1]:1", "tls://[::1]:1")]
+)
 def test_addresses_with_tls(url: str, there: str) -> None:
     assert address_of(url) == there
 
 
-@pytest.mark.parametrize("url", ["tcp://:8786", "tcp://host:port", "tcp://host:0", "dask+udp://host", "host:8786", "tcp://"])
+@pytest.mark.parametrize(
+    "url", ["tcp://:8786", "tcp://host:port", "tcp://host:0", "dask+udp://host", "host:8786", "tcp://"]
+)
 def test_an_address_that_cannot_be_read_says_how_it_is_written(url: str) -> None:
     with pytest.raises(BackendUnavailable, match="tcp://host:8786"):
         OmegaRuntimeDask(url, auth=AUTH)
@@ -147,16 +151,18 @@ def test_a_worker_of_dask_is_no_scheduler(world: World) -> None:
         OmegaRuntimeDask(address, auth=AUTH)
 
 
-def test_a_client_of_the_user_s_is_used_and_left_as_it_was(world: World, store: str) -> None:
+def test_a_client_of_the_user_s_is_used_and_left_as_it_was(world: World, store_url: str) -> None:
     with Client(world.tcp, set_as_default=False) as client:
         before = (client.scheduler_comm.interval, client.status)
-        kept = client.scatter(5) if client.ncores() else None
-        assert kept is None
-        with Omega(store, OmegaRuntimeDask(client=client, auth=AUTH), auth=AUTH) as om:
-            assert om.runtime.engine.address == f"dask+{world.tcp}"
+        theirs = client.submit(int, "7")
+        with Omega(store_url, OmegaRuntimeDask(client=client, auth=AUTH), auth=AUTH) as om:
+            assert om.runtime.backend.address == f"dask+{world.tcp}"
             world.worker()
             eventually(om.runtime.labels, "the worker")
             assert om.runtime.ping(timeout=60)["message"]
+            world.dask_worker("--no-nanny", "--nthreads", "1")
+            assert theirs.result(60) == 7
+        assert list(client.futures) == [theirs.key]
         assert (client.scheduler_comm.interval, client.status) == before
         assert client.scheduler_info()["address"] == world.tcp
         with pytest.raises(TypeError, match="an address or a client"):
@@ -206,7 +212,7 @@ def test_a_cluster_with_no_worker_of_ours_says_how_to_start_one(world: World, om
         text=True,
         check=False,
     )
-    assert f"no worker answers at dask+{world.tcp}" in said.stdout + said.stderr
+    assert f"no worker answers at {world.url}; 'omruntime worker --runtime URL" in said.stdout + said.stderr
 
 
 def test_another_key_is_refused_and_told_and_the_worker_lives(world: World, om: Omega) -> None:
@@ -217,7 +223,9 @@ def test_another_key_is_refused_and_told_and_the_worker_lives(world: World, om: 
     assert om.runtime.labels()
 
 
-def test_a_scheduler_that_refuses_this_version(impatient: None, monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+def test_a_scheduler_that_refuses_this_version(
+    impatient: None, monkeypatch: pytest.MonkeyPatch, world: World
+) -> None:
     from distributed import versions
 
     from omruntime.errors import VersionMismatch
@@ -241,7 +249,18 @@ class TestTls:
     def made(self, tmp_path: Path) -> Callable[[str], Security]:
         def certificates(name: str) -> Security:
             key, cert = tmp_path / f"{name}.key", tmp_path / f"{name}.pem"
-            command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+            command = [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+            ]
             names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
             subprocess.run([*command, *names, "-keyout", key, "-out", cert], check=True, capture_output=True)
             where = str(cert)
@@ -262,10 +281,10 @@ class TestTls:
         finally:
             world.close()
 
-    def test_with_certificates(self, secure: tuple[World, Security], store: str, tmp_path: Path) -> None:
+    def test_with_certificates(self, secure: tuple[World, Security], store_url: str, tmp_path: Path) -> None:
         world, security = secure
         url = f"tls://localhost:{world.port}"
-        with Omega(store, OmegaRuntimeDask(url, security=security, auth=AUTH), auth=AUTH) as om:
+        with Omega(store_url, OmegaRuntimeDask(url, security=security, auth=AUTH), auth=AUTH) as om:
             where = {
                 "DASK_DISTRIBUTED__COMM__TLS__CA_FILE": str(tmp_path / "ours.pem"),
                 "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT": str(tmp_path / "ours.pem"),
@@ -277,7 +296,7 @@ class TestTls:
             world.worker(**where)
             eventually(om.runtime.labels, "the worker")
             assert om.runtime.ping(timeout=60)["message"]
-            assert om.runtime.engine.address == f"dask+tls://127.0.0.1:{world.port}"
+            assert om.runtime.backend.address == f"dask+tls://127.0.0.1:{world.port}"
 
     @pytest.mark.usefixtures("impatient")
     def test_refusals(self, secure: tuple[World, Security], made: Callable[[str], Security]) -> None:

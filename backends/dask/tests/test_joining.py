@@ -121,8 +121,8 @@ def test_a_worker_that_is_told_to_end_finishes_its_tasks_and_leaves_the_others(
     assert "Traceback" not in world.said("worker")
 
 
-def test_a_plain_worker_that_is_told_to_end_finishes_its_tasks(world: World, store: str, tmp_path: Path) -> None:
-    with Omega(store, f"dask+tcp://localhost:{world.port}", auth=AUTH) as om:
+def test_a_plain_worker_that_is_told_to_end_finishes_its_tasks(world: World, store_url: str, tmp_path: Path) -> None:
+    with Omega(store_url, f"dask+tcp://localhost:{world.port}", auth=AUTH) as om:
         from backends.dask.tests.world import echo
 
         om.scripts.put(echo, "echo")
