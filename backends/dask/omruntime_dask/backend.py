@@ -189,7 +189,9 @@ class DaskBackend(Backend):
     def _identity(self) -> Any:
         client = self.client
         if client.status != "running":
-            raise BackendUnavailable(f"the Dask scheduler at {self.address} is gone; it is looked for")
+            raise BackendUnavailable(
+                f"the Dask scheduler at {self.address} is gone; what is recorded runs when it is back"
+            )
         return client.sync(_identity, client, callback_timeout=PATIENCE)
 
     def announce(self, workers: Sequence[WorkerInfo]) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.cluster import AUTH, World, echo
 
-from backends.dask.tests.world import AUTH, World, echo
 from omruntime import Omega
 from tests.isolation import secluded, store_url
 

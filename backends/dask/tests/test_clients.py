@@ -1,4 +1,4 @@
-"""Clients: threads, event loops and forks; schedulers that go away and come back; what is left behind in a cluster."""
+"""Clients: threads, event loops and forks; schedulers that go away and come back; what is left behind."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 from distributed import Client
-
-from backends.dask.tests.world import AUTH, World, echo, eventually
-from omruntime import Omega
-from omruntime.errors import BackendUnavailable
 from omruntime_dask import OmegaRuntimeDask
+from tests.cluster import AUTH, World, echo, eventually
+
+from omruntime import Omega
+from omruntime.errors import BackendUnavailable, RuntimeClosed
 
 
 def _clients_line_up(world: World, om: Omega, slots: int = 1) -> None:
@@ -54,7 +54,7 @@ def test_a_forked_child_is_told_and_ends(world: World, om: Omega) -> None:
     if not child:
         try:
             om.runtime.labels()
-        except Exception as exc:
+        except RuntimeClosed as exc:
             os.write(writing, f"{type(exc).__name__}: {exc}".encode())
         finally:
             om.close()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from distributed import Client
+from tests.cluster import AUTH, World, eventually
 
-from backends.dask.tests.world import AUTH, World, eventually
 from omruntime import Omega
 from omruntime.errors import BackendUnavailable
 
@@ -66,7 +66,7 @@ def test_a_worker_that_offers_our_labels_without_us_is_told_of(world: World, om:
     world.dask_worker("--no-nanny", "--nthreads", "1", "--resources", "label:default=1000")
     with Client(world.tcp, set_as_default=False) as client:
         client.wait_for_workers(1, timeout=60)
-    with pytest.raises(BackendUnavailable, match="--preload omruntime_dask.worker"):
+    with pytest.raises(BackendUnavailable, match=r"--preload omruntime_dask\.worker"):
         om.runtime.script("echo").run(5).get(60)
 
 
@@ -85,7 +85,8 @@ def test_a_scheduler_needs_none_of_our_modules(world: World, om: Omega, tmp_path
     world.kill_scheduler()
     (tmp_path / "without_us.py").write_text(
         "import sys\n\n\nclass Without:\n    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.partition('.')[0].startswith('omruntime'):\n            raise ModuleNotFoundError(name)\n\n\n"
+        "        if name.partition('.')[0].startswith('omruntime'):\n"
+        "            raise ModuleNotFoundError(name)\n\n\n"
         "sys.meta_path.insert(0, Without())\n"
     )
     world.start("--preload", str(tmp_path / "without_us.py"))
@@ -123,7 +124,7 @@ def test_a_worker_that_is_told_to_end_finishes_its_tasks_and_leaves_the_others(
 
 def test_a_plain_worker_that_is_told_to_end_finishes_its_tasks(world: World, store_url: str, tmp_path: Path) -> None:
     with Omega(store_url, f"dask+tcp://localhost:{world.port}", auth=AUTH) as om:
-        from backends.dask.tests.world import echo
+        from tests.cluster import echo
 
         om.scripts.put(echo, "echo")
         ends = world.dask_worker("--no-nanny", "--nthreads", "1", *PRELOAD)
