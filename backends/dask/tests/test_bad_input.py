@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from distributed import Client, Security
 from omruntime_dask import OmegaRuntimeDask, reach
 from omruntime_dask.names import address_of
-from tests.cluster import AUTH, World, eventually, free_port
+from tests.cluster import AUTH, World, echo, eventually, free_port
 
 from omruntime import Omega
 from omruntime.errors import BackendUnavailable, NoSuchLabelWarning, SignatureError
@@ -159,10 +160,16 @@ def test_a_client_of_the_user_s_is_used_and_left_as_it_was(world: World, store_u
             assert om.runtime.backend.address == f"dask+{world.tcp}"
             world.worker()
             eventually(om.runtime.labels, "the worker")
-            assert om.runtime.ping(timeout=60)["message"]
+            om.scripts.put(echo, "echo")
+            with om.runtime.parallel() as crt:
+                crt.script("echo").run(1)
+                assert len(crt.run().get(60)) == 1
+            mailbox = om.runtime.backend.mailbox
+            assert client.run_on_scheduler(_listeners, topic=mailbox) == 1
             world.dask_worker("--no-nanny", "--nthreads", "1")
             assert theirs.result(60) == 7
-        assert list(client.futures) == [theirs.key]
+        eventually(lambda: list(client.futures) == [theirs.key], "that ours are released")
+        eventually(lambda: not client.run_on_scheduler(_listeners, topic=mailbox), "that ours listens no more")
         assert (client.scheduler_comm.interval, client.status) == before
         assert client.scheduler_info()["address"] == world.tcp
         with pytest.raises(TypeError, match="an address or a client"):
@@ -173,6 +180,27 @@ def test_a_client_of_the_user_s_is_used_and_left_as_it_was(world: World, store_u
             OmegaRuntimeDask(client=client, workers=2)
     with pytest.raises(BackendUnavailable, match="closed"):
         OmegaRuntimeDask(client=client)
+
+
+def test_a_client_that_the_user_has_closed_is_told_of_and_closing_goes_on(world: World, store_url: str) -> None:
+    client = Client(world.tcp, set_as_default=False)
+    om = Omega(store_url, OmegaRuntimeDask(client=client, auth=AUTH), auth=AUTH)
+    om.scripts.put(echo, "echo")
+    with om.runtime.parallel() as crt:
+        crt.script("echo").run(1)
+        crt.run()
+    client.close()
+    with pytest.raises(BackendUnavailable, match="make a new one"):
+        om.runtime.labels()
+    with pytest.raises(BackendUnavailable, match="make a new one"):
+        om.runtime.script("echo").run(1)
+    om.close()
+    om.close()
+
+
+def _listeners(dask_scheduler: Any, topic: str) -> int:
+    topics = dask_scheduler._broker._topics
+    return len(topics[topic].subscribers) if topic in topics else 0
 
 
 def test_what_is_no_client() -> None:

@@ -1,9 +1,10 @@
 """What somebody else who reaches the scheduler can do with our tasks: nothing.
 
 Whoever reaches a Dask scheduler can run code of his own in its workers, and read what they can read: that is Dask's,
-and the network in front of it is the platform's business, or TLS with certificates for all. What is proved here is
-what lies past that: nothing that comes in by our own entry point is believed unless it is signed, nothing of the users
-is left in the cluster's memory, and the keys are in nothing that Dask shows.
+and the network in front of it is the platform's business, or TLS with certificates for all.
+
+What is proved here lies past that: nothing that comes in by our own entry point is believed unless it is signed,
+nothing of the users is left in the cluster's memory, and the keys are in nothing that Dask shows.
 """
 
 from __future__ import annotations
