@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["backends", "labels", "workers"]
 
+_START = "'omruntime worker --runtime URL --label gpu' starts one"
+
 
 @click.command(short_help="List live workers.")
 @common
@@ -34,7 +36,7 @@ def workers(settings: Settings) -> None:
         ])  # fmt: skip
         return
     rows = [(each.name, ", ".join(each.labels), each.host, each.pid, each.slots) for each in found]
-    print_table(("worker", "labels", "host", "pid", "slots"), rows, empty=f"no worker answers at {address}")
+    print_table(("worker", "labels", "host", "pid", "slots"), rows, empty=f"no worker answers at {address}; {_START}")
     if address.startswith("local://"):
         click.echo("workers of local:// are started by each process that needs them, and end with it", err=True)
 
@@ -58,7 +60,7 @@ def labels(settings: Settings) -> None:
         return
     columns = ("label", "workers", "slots", "waiting")
     table = [(row["label"], len(row["workers"]), row["slots"], row["waiting"]) for row in rows]
-    print_table(columns, table, empty=f"no worker answers at {address}, and no task waits for one")
+    print_table(columns, table, empty=f"no worker answers at {address}, and no task waits for one; {_START}")
     for row in rows:
         if not row["workers"]:
             click.echo(

@@ -10,6 +10,7 @@ import logging
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,8 @@ __all__ = ["serve"]
 _log = logging.getLogger("omruntime.worker")
 _PAUSE = 1.0
 """Seconds before an engine that is gone is looked for again."""
+_LASTING = 60.0
+"""Seconds of work after which another loss of the engine is news, though it reads like the last."""
 
 
 def serve(backend: Backend, host: Host, stop: threading.Event) -> None:
@@ -34,11 +37,15 @@ def serve(backend: Backend, host: Host, stop: threading.Event) -> None:
     Raises:
         UnsupportedCapability: the engine's workers are started in another way.
     """
+    said = ""
     while not stop.is_set():
+        begun = time.monotonic()
         try:
             backend.work(host, stop)
         except BackendUnavailable as exc:
-            _log.warning("%s; this worker waits for the engine to come back", exc)
+            if str(exc) != said or time.monotonic() - begun > _LASTING:
+                said = str(exc)
+                _log.warning("%s; this worker waits for the engine to come back", exc)
             stop.wait(_PAUSE)
 
 

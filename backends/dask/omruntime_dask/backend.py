@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import msgspec
 from distributed import fire_and_forget
+from distributed.client import ClosedClientError
 
 from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo, pack_answer, pack_call
 from omruntime.errors import BackendUnavailable
@@ -188,8 +189,12 @@ class DaskBackend(Backend):
 
     def _identity(self) -> Any:
         client = self.client
+        if client.status == "closed":
+            raise ClosedClientError
         if client.status != "running":
-            raise BackendUnavailable(f"the Dask scheduler at {self.address} is gone; it is looked for")
+            raise BackendUnavailable(
+                f"the Dask scheduler at {self.address} is gone; what is recorded runs when it is back"
+            )
         return client.sync(_identity, client, callback_timeout=PATIENCE)
 
     def announce(self, workers: Sequence[WorkerInfo]) -> None:
@@ -217,7 +222,7 @@ class DaskBackend(Backend):
             if self._closed:
                 return
             self._closed = True
-        self.connection.close()
+        self.connection.close(self.mailbox if self._listens is not None else "")
         self._answers.close()
 
 

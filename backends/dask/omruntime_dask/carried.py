@@ -1,7 +1,7 @@
 """What Dask is given to carry: the one task, named so that a scheduler passes it on without having our modules.
 
-A scheduler unpickles the graphs that it is sent, and what it cannot import is an error there. So a graph has functions
-of Python's own library only, which find ours in the worker.
+A scheduler unpickles the graphs that it is sent, and what it cannot import is an error there. So a graph has
+functions of Python's own library only, which find ours in the worker.
 """
 
 from __future__ import annotations

@@ -29,11 +29,14 @@ class Connection:
     Raises:
         BackendUnavailable: no scheduler answers at the address.
         VersionMismatch: its version of Dask and this one do not understand each other.
+
+    Attributes:
+        is_given: the client is the user's.
     """
 
     def __init__(self, address: str, security: Any = None, given: Client | None = None) -> None:
         self.address, self.security = address, _security(security)
-        self._given = given
+        self.is_given = given is not None
         self._lock = threading.Lock()
         self._tried, self._closed = float("-inf"), False
         self._client: Any = given if given is not None else self._open(PATIENCE)
@@ -46,7 +49,7 @@ class Connection:
             BackendUnavailable: the scheduler is still away.
         """
         client = self._client
-        if self._given is not None:
+        if self.is_given:
             return client
         if client.status == "closed":
             client = self._again()
@@ -95,12 +98,14 @@ class Connection:
                 f"the Dask scheduler at {self.address} answers, but takes no client: {exc}; look into its log"
             ) from exc
 
-    def close(self) -> None:
-        """Disconnect; a client of the user's stays as it is."""
+    def close(self, topic: str) -> None:
+        """Disconnect; a client of the user's stays open, and listens no more to ``topic``, where that is named."""
         with self._lock:
             self._closed = True
-        if self._given is None:
+        if not self.is_given:
             self._client.close()
+        elif topic and self._client.status == "running":
+            self._client.unsubscribe_topic(topic)
 
 
 def _security(given: Any) -> Security:

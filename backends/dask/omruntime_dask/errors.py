@@ -17,7 +17,7 @@ _BACK = "what is recorded runs when it is back"
 ERRORS: Translations = {
     ClosedClientError: (
         BackendUnavailable,
-        "the Dask client for {address} is closed; make a new one, and a new runtime: om.runtime = OmegaRuntimeDask(...)",
+        "the Dask client for {address} is closed; make a new one, and a new runtime with it: om.runtime = ...",
     ),
     CommClosedError: (BackendUnavailable, f"the Dask scheduler at {{address}} has gone away: {{error}}; {_BACK}"),
     TimeoutError: (BackendUnavailable, f"the Dask scheduler at {{address}} does not answer in time; {_BACK}"),

@@ -74,7 +74,7 @@ def _open(worker: Worker, labels: list[str]) -> tuple[DaskBackend, Host]:
 def _address(worker: Worker) -> str:
     """Return the scheduler's address as clients write it: stewards send again what was sent there.
 
-    It is that of the worker's own command line, unless ``OMRUNTIME_RUNTIME`` names another one for the same scheduler.
+    It is that of the worker's own command line, unless ``OMRUNTIME_RUNTIME`` names the same scheduler differently.
     """
     url = os.environ.get("OMRUNTIME_RUNTIME", "")
     ours = url.partition("://")[0] in DaskBackend.schemes or url.startswith("dask+")

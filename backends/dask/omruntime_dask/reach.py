@@ -49,7 +49,7 @@ def reach(address: str, security: Security, patience: float) -> None:
 def _run(address: str, security: Security, patience: float, found: Future[str]) -> None:
     try:
         found.set_result(asyncio.run(_what_is_wrong(address, security, patience)))
-    except BaseException as exc:
+    except Exception as exc:  # noqa: BLE001  (whoever waits for it gets it)
         found.set_exception(exc)
 
 
@@ -63,7 +63,7 @@ async def _what_is_wrong(address: str, security: Security, patience: float) -> s
         return f"something listens there, and has not answered as one within {PATIENCE:.0f} s; check the port"
     except (ssl.SSLError, TypeError, RuntimeError) as exc:
         return f"TLS: {exc}; {no_tls()}"
-    except Exception as exc:
+    except Exception as exc:  # noqa: BLE001  (whatever a program that is none of Dask's makes of the bytes)
         return _no_answer(scheme, exc)
     return "" if kind == "Scheduler" else f"what answers there is a Dask {kind or 'program'}; {_START}"
 

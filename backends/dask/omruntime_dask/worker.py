@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -40,9 +40,15 @@ class Station:
         self._worker, self._host, self._label = worker, host, label
         self._loop = asyncio.get_running_loop()
         self._keys: dict[str, float] = {}
+        self._hands = ThreadPoolExecutor(1, "omruntime-dask-hands")
         host.on_freed(self._freed)
 
     async def take(self, packed: bytes, key: str) -> None:
+        """Hand a call to the host, and return when that has done with it.
+
+        Raises:
+            RuntimeError: it was refused; of a type that everybody has, with the name of our error and its text.
+        """
         answered: asyncio.Future[bytes] = self._loop.create_future()
 
         def answer(said: bytes) -> None:
@@ -50,13 +56,13 @@ class Station:
 
         self._keys[key] = time.time()
         try:
-            self._host.deliver(packed, answer)
+            # In a thread, since a store may be slow, and the loop is what Dask's worker lives by.
+            await self._loop.run_in_executor(self._hands, self._host.deliver, packed, answer)
             done: Future[bytes] = Future()
             unpack_answer(await answered, done)
         finally:
             self._keys.pop(key, None)
         if (refused := done.exception()) is not None:
-            # Of a type that everybody has: the client, and the scheduler's page of errors, read it.
             raise RuntimeError(type(refused).__name__, str(refused))
 
     def cancel(self, task: str) -> None:
@@ -77,6 +83,7 @@ class Station:
     def close(self) -> None:
         """Let go of the host, which goes on."""
         self._host.on_freed(lambda: None)
+        self._hands.shutdown(wait=False)
 
     def _make_room(self) -> None:
         """Let go of the place of a task that waits for others: its slot has room for another one."""
@@ -176,6 +183,8 @@ async def _work(backend: DaskBackend, host: Any, stop: threading.Event, place: s
 
 async def leave(worker: Worker) -> None:
     """Have the scheduler give what this worker has not begun to others, and hold nothing against those tasks."""
+    if worker.batched_stream.closed():
+        return
     try:
         await asyncio.wait_for(
             worker.scheduler.unregister(
@@ -203,7 +212,7 @@ async def _until(over: Callable[[], bool]) -> None:
 
 
 async def dask_setup(worker: Worker) -> None:
-    """Make a worker of Dask's own command one of omruntime's too: ``dask worker ... --preload omruntime_dask.worker``."""
+    """Make a worker of Dask's own command a host: ``dask worker ... --preload omruntime_dask.worker``."""
     from omruntime_dask.preload import join
 
     await join(worker)

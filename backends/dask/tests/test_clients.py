@@ -1,0 +1,187 @@
+"""Clients: threads, event loops and forks; schedulers that go away and come back; what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Client
+from omruntime_dask import OmegaRuntimeDask
+from tests.cluster import AUTH, World, echo, eventually
+
+from omruntime import Omega
+from omruntime.errors import BackendUnavailable, RuntimeClosed
+
+
+def _clients_line_up(world: World, om: Omega, slots: int = 1) -> None:
+    world.worker(slots=slots)
+    eventually(om.runtime.labels, "the worker")
+
+
+def test_threads_and_a_running_loop(world: World, om: Omega) -> None:
+    _clients_line_up(world, om)
+    with ThreadPoolExecutor(4) as pool:
+        handles = list(pool.map(lambda n: om.runtime.script("echo").run(n), range(12)))
+    assert [handle.get(60)["result"] for handle in handles] == list(range(12))
+
+    async def cell() -> tuple[Any, Any]:
+        awaited = await om.runtime.script("echo").run("awaited")
+        with Omega(om.store.url, OmegaRuntimeDask(world.url, auth=AUTH), auth=AUTH) as second:
+            return awaited["result"], second.runtime.script("echo").run("waited").get(60)["result"]
+
+    assert asyncio.run(cell()) == ("awaited", "waited")
+
+
+def test_a_view_with_another_runtime(world: World, store_url: str) -> None:
+    with Omega(store_url, "local://", auth=AUTH) as om:
+        om.runtime = OmegaRuntimeDask(f"http://localhost:{world.port}", auth=om.runtime.auth)
+        om["other"].scripts.put(echo, "echo")
+        _clients_line_up(world, om)
+        assert om["other"].runtime.script("echo").run(4).get(60)["result"] == 4
+        assert repr(om.runtime).startswith("<OmegaRuntimeDask: ")
+
+
+def test_a_forked_child_is_told_and_ends(world: World, om: Omega) -> None:
+    assert om.runtime.labels() == {}
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            om.runtime.labels()
+        except RuntimeClosed as exc:
+            os.write(writing, f"{type(exc).__name__}: {exc}".encode())
+        finally:
+            om.close()
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        assert "RuntimeClosed: this runtime belongs to the parent" in said.read()
+    os.waitpid(child, 0)
+    assert om.runtime.labels() == {}
+
+
+def test_a_client_comes_back_after_its_dask_client_has_given_up(world: World, om: Omega) -> None:
+    world.worker()
+    eventually(om.runtime.labels, "the worker")
+    assert om.runtime.script("echo").run(1).get(60)["result"] == 1
+    backend = om.runtime.backend
+    first = backend.connection._client
+    first._timeout = 0.5
+    before = backend.incarnation()
+    world.kill_scheduler()
+    eventually(lambda: first.status == "closed", "that it has given up")
+    with pytest.raises(BackendUnavailable, match="Dask scheduler"):
+        om.runtime.labels()
+    world.start()
+    eventually(lambda: _labels(om), "the worker, which has come back")
+    assert backend.connection._client is not first
+    assert backend.connection._client.scheduler_comm.interval == 0.001
+    assert backend.incarnation() != before
+    assert om.runtime.script("echo").run(2).get(60)["result"] == 2
+    with om.runtime.sequence() as crt:
+        crt.script("echo").run(3)
+        crt.script("echo").run(4)
+        assert crt.run().get(60)["result"] == 4
+
+
+def _labels(om: Omega) -> object:
+    try:
+        return om.runtime.labels()
+    except BackendUnavailable:
+        return None
+
+
+def test_a_canvas_is_told_of_by_the_next_scheduler_too(world: World, om: Omega) -> None:
+    def told() -> Any:
+        with om.runtime.parallel() as crt:
+            crt.script("echo").run(3)
+            crt.script("echo").run(4)
+            return crt.run()
+
+    world.worker()
+    eventually(om.runtime.labels, "the worker")
+    assert len(told().get(60)) == 2
+    world.kill_scheduler()
+    world.start()
+    eventually(lambda: _labels(om), "the worker, which has come back")
+    assert len(told().get(60)) == 2
+    backend = om.runtime.backend
+
+    with Client(world.tcp, set_as_default=False) as client:
+        assert client.run_on_scheduler(_subscribers, topic=backend.mailbox) == [backend.client.id]
+
+
+def _subscribers(dask_scheduler: Any, topic: str) -> list[str]:
+    return sorted(dask_scheduler._broker._topics[topic].subscribers)
+
+
+def _remembered(dask_scheduler: Any, topic: str) -> dict[str, int]:
+    """Count what a scheduler has of us."""
+    return {
+        "tasks": len(dask_scheduler.tasks),
+        "groups": len(dask_scheduler.task_groups),
+        "events": len(dask_scheduler._broker._topics[topic].events) if topic in dask_scheduler._broker._topics else 0,
+        "unrunnable": len(dask_scheduler.unrunnable),
+    }
+
+
+def _kept(dask_worker: Any) -> int:
+    return len(dask_worker.data) + len(dask_worker.state.tasks)
+
+
+def test_nothing_of_500_tasks_is_left(world: World, om: Omega) -> None:
+    _clients_line_up(world, om)
+    backend = om.runtime.backend
+
+    def some(count: int) -> None:
+        for handle in [om.runtime.script("echo").run(n) for n in range(count)]:
+            handle.get(60)
+        with om.runtime.parallel() as crt:
+            for n in range(count):
+                crt.script("echo").run(n)
+            assert len(crt.run().get(60)) == count
+        eventually(lambda: not backend.client.futures, "that the client has forgotten them")
+
+    with Client(world.tcp, set_as_default=False) as client:
+        some(5)
+        few = client.run_on_scheduler(_remembered, topic=backend.mailbox)
+        some(250)
+        eventually(
+            lambda: client.run_on_scheduler(_remembered, topic=backend.mailbox)["tasks"] == 0,
+            "that the scheduler has forgotten them",
+        )
+        eventually(lambda: set(client.run(_kept).values()) == {0}, "that the worker has forgotten them")
+        many = client.run_on_scheduler(_remembered, topic=backend.mailbox)
+    assert many["groups"] <= few["groups"], "each task has left a group"
+    assert many["events"] <= few["events"] + 1, "each task has left an event"
+    assert backend._over == []
+    assert backend._answers._expected == {}
+
+
+def test_a_clean_close_says_nothing(world: World, store_url: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\nfrom omruntime import Omega\nfrom omruntime_dask import OmegaRuntimeDask\n"
+        "om = Omega(sys.argv[1], OmegaRuntimeDask(sys.argv[2]))\n"
+        "assert om.runtime.ping(timeout=60)\n"
+        "om.runtime.ping()\n"
+        "if sys.argv[3] == 'close':\n    om.close()\n"
+    )
+    world.worker()
+    with Omega(store_url, world.url, auth=AUTH) as om:
+        eventually(om.runtime.labels, "the worker")
+    for how in ("close", "exit"):
+        done = subprocess.run(
+            [sys.executable, str(program), store_url, world.url, how],
+            env=world.environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert (done.stdout, done.stderr) == ("", "")
