@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -50,6 +51,7 @@ class Capability(enum.Enum):
     NESTED_WAIT = "a task can wait for tasks that it submitted"
 
 
+@functools.lru_cache(maxsize=256)
 def label_set(label: str) -> frozenset[str]:
     """Return the labels that a call asks for, ``default`` where it names none."""
     return frozenset(part.strip() for part in label.split(",") if part.strip()) or frozenset({"default"})
