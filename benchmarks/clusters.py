@@ -6,13 +6,14 @@ import os
 import statistics
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.report import Figure, seconds
 from benchmarks.tasks import give, noop, take, total
-from omruntime import Omega, OmegaRuntime
+from omruntime import Omega, OmegaRuntime, errors
 
 __all__ = ["flat_figures", "opened", "our_workers", "private", "started"]
 
@@ -51,7 +52,10 @@ def opened(store: Path, runtime: OmegaRuntime) -> Iterator[Omega]:
     with Omega(f"sqlite:///{store}", runtime) as om:
         for function in (noop, take, give, total):
             om.scripts.put(function, function.__name__)
-        om.runtime.script("noop").run(1).get()
+        with warnings.catch_warnings():
+            # The worker is on its way.
+            warnings.simplefilter("ignore", errors.NoSuchLabelWarning)
+            om.runtime.script("noop").run(1).get()
         yield om
 
 

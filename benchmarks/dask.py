@@ -61,7 +61,7 @@ def dask_figures(directory: Path, quick: bool) -> list[Figure]:
         client.wait_for_workers(2, timeout=_START_LIMIT)
         native = _Dask(client)
         mine = stack.enter_context(_scheduler(directory / "our-scheduler"))
-        stack.enter_context(our_workers(directory / "ours.log", mine))
+        stack.enter_context(our_workers(directory / "ours.log", mine.replace("tcp", "dask", 1)))
         om = stack.enter_context(opened(directory / "dask", OmegaRuntimeDask(mine)))
         figures = [
             *engine_figures(om, native, _GOALS, directory, quick),
@@ -78,7 +78,9 @@ def _scheduler(place: Path) -> Iterator[str]:
     place.mkdir()
     file, log = place / "scheduler.json", place / "log"
     where = ("--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
-    with started(log, "distributed.cli.dask_scheduler", *where, "--no-dashboard"):
+    with started(
+        log, "distributed.cli.dask_scheduler", *where, "--no-dashboard", "--dashboard-address", "127.0.0.1:0"
+    ):
         yield _address(file, log)
 
 

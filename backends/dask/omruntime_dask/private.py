@@ -37,7 +37,8 @@ def private_scheduler() -> Iterator[str]:
     place = Path(tempfile.mkdtemp(prefix="omruntime-dask-"))
     told = place / "scheduler.json"
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-    command += ["--no-dashboard", "--scheduler-file", str(told)]
+    # Its HTTP server, which listens without a dashboard too, would otherwise be open to other machines.
+    command += ["--no-dashboard", "--dashboard-address", "127.0.0.1:0", "--scheduler-file", str(told)]
     process = subprocess.Popen(
         ["/bin/sh", "-c", _TIED, "omruntime-dask", str(place), *command],
         env={**os.environ, "DASK_TEMPORARY_DIRECTORY": str(place)},

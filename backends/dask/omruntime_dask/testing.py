@@ -94,7 +94,10 @@ class _Cluster:
         command = ["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(self._port)]
         with (Path(self._place.name) / "scheduler.log").open("ab") as log:
             self._scheduler = subprocess.Popen(
-                [sys.executable, *command, "--no-dashboard"], stdout=log, stderr=log, cwd=self._place.name
+                [sys.executable, *command, "--no-dashboard", "--dashboard-address", "127.0.0.1:0"],
+                stdout=log,
+                stderr=log,
+                cwd=self._place.name,
             )
         self._client = None
         self._wait(self._connected, "the scheduler")

@@ -30,6 +30,7 @@ __all__ = ["Station", "cancel_here", "dask_setup", "dask_teardown", "leave", "st
 _MANY = 10_000
 _LOOK = 0.05
 _LEAVE_LIMIT = 5.0
+_LOOPBACK = "127.0.0.1"
 _stations: dict[str, Station] = {}
 
 
@@ -153,6 +154,7 @@ async def _work(backend: DaskBackend, host: Any, stop: threading.Event, place: s
         backend.connection.address,
         nthreads=_MANY if host.tied else slots,
         name=f"omruntime-{os.getpid()}-{host.id[-4:]}",
+        host=_LOOPBACK if _is_here(backend.connection.address) else None,
         resources=None if host.tied else resources_of(labels),
         metrics={"omruntime": lambda worker: msgspec.to_builtins(list(backend.announced))},
         security=backend.connection.security,
@@ -195,6 +197,11 @@ async def leave(worker: Worker) -> None:
     except (OSError, TimeoutError):
         # It is gone itself.
         return
+
+
+def _is_here(address: str) -> bool:
+    """Tell whether only this machine reaches a scheduler; who reaches its workers can run code on them."""
+    return address.partition("://")[2].startswith(f"{_LOOPBACK}:")
 
 
 async def _until(over: Callable[[], bool]) -> None:
