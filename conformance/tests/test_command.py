@@ -146,7 +146,7 @@ def test_a_cluster_that_hangs_is_ended_and_told_with_all_stacks(run: Ran) -> Non
 
 
 def test_a_process_that_cannot_be_interrupted_is_ended(run: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "GRACE", 4.0)
+    monkeypatch.setattr(processes, "GRACE", 8.0)
     code, report = run("harnesses:HangingInC", "RES-003,RES-004")
     outcomes = told(report)
     assert code == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Waiting"]
 
+_log = logging.getLogger("omruntime.client")
 _PATIENCE = 1.0
 """Seconds after which somebody who waits is told what may be missing, and the ledger is looked into as well."""
 
@@ -132,6 +134,8 @@ class Waiting:
         Whoever can write to the engine can push something: what the ledger has counts.
         """
         pushed = self.live
+        if pushed:
+            _log.warning("what the engine has pushed for task %s is not its outcome; the ledger is asked", self._task)
         self.go_by_the_ledger()
         return pushed
 
