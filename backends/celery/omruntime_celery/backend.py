@@ -58,6 +58,7 @@ class CeleryBackend(Backend):
         self.mailbox = self._mailbox.name
         self._life, self._life_seen = "", float("-inf")
         self._host_said: tuple[str, Sequence[WorkerInfo]] = ("", ())
+        self._serves = False
         self._closing = threading.Lock()
         self._closed = False
 
@@ -155,14 +156,20 @@ class CeleryBackend(Backend):
         self._post.order(Order())
 
     def announce(self, workers: Sequence[WorkerInfo]) -> None:
-        """Say who works in this process, and go on saying it with `say_again`."""
+        """Say who works in this process, once it takes calls, and go on saying it with `say_again`."""
         self._host_said = (self.mailbox, tuple(workers))
-        # Whoever calls this renews a lease as well, and must not wait for a broker that hangs.
-        self._replies.send_news(self._presence_of_this_process())
+        if self._serves:
+            # Whoever calls this renews a lease as well, and must not wait for a broker that hangs.
+            self._replies.send_news(self._presence_of_this_process())
+
+    def serve(self) -> None:
+        """Say from now on who works here: calls are taken, and whoever asks is answered."""
+        self._serves = True
+        self.say_again()
 
     def say_again(self) -> None:
         """Say again who works in this process, so that it counts as alive."""
-        if self._host_said[0]:
+        if self._serves and self._host_said[0]:
             self._post.news(self._presence_of_this_process())
 
     def _presence_of_this_process(self) -> bytes:

@@ -15,7 +15,7 @@ __all__ = ["Presence", "pack_presence"]
 
 _FIRST = 1.0
 """Seconds that the first answer to the question who is there may take."""
-_GRACE = 0.25
+_GRACE = 0.5
 """Seconds that the next one may take after each."""
 
 

@@ -79,15 +79,22 @@ class Station:
             channel.do_restore = False
         self._held.clear()
         self._adjust()
-        self._say()
 
     def listen(self, hub: Any) -> None:
         """Have the event loop look at what other threads have done, and at the time."""
         hub.add_reader(self._bell.fileno(), self._look)
+        hub.call_soon(self._begin)
         hub.timer.call_repeatedly(min(lease_period() / 3, 1.0), self._say)
         hub.timer.call_repeatedly(1.0, self._let_go)
         if self._stop is not None:
             hub.timer.call_repeatedly(_LOOK, self._end_when_told)
+
+    def _begin(self) -> None:
+        """Have everybody know of this worker: not before its loop runs, or it could not answer who asks."""
+        try:
+            self.backend.serve()
+        except (OmegaRuntimeError, *ERRORS) as exc:
+            _log.warning("it could not be said who works here: %s", mask_text(str(exc)))
 
     def _end_when_told(self) -> None:
         if self._stop is None or not self._stop.is_set() or self._ending:
