@@ -7,29 +7,28 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Self
 from uuid import uuid4
 
 import msgspec
-from distributed import fire_and_forget
+from distributed import Future as Task
 from distributed.client import ClosedClientError
 
-from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo, pack_answer, pack_call
+from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo, pack_answer
 from omruntime.errors import BackendUnavailable
 from omruntime.masking import mask
-from omruntime_dask.carried import bringing, bringing_all
 from omruntime_dask.connection import Connection
 from omruntime_dask.errors import ERRORS, why_refused
 from omruntime_dask.names import address_of, resources_for, shown
 from omruntime_dask.private import PRIVATE, private_scheduler
 from omruntime_dask.reach import PATIENCE
+from omruntime_dask.sending import Sending
 from omruntime_dask.worker import cancel_here
 
 __all__ = ["DaskBackend"]
 
 _LIFE_HOLDS = 1.0
-_RELEASE = 0.1
-"""Seconds after which what is over is forgotten, all at once: a message for each would hold up the next call."""
 
 
 class DaskBackend(Backend):
@@ -44,8 +43,7 @@ class DaskBackend(Backend):
         self.connection = connection
         self.address, self.is_private = shown(connection.address), private
         self._answers = Answers()
-        self._over: list[Any] = []
-        self._releasing = False
+        self._sending = Sending(connection, lambda label: None if private else resources_for(label))
         self._listens: object = None
         self.mailbox = f"omruntime-{uuid4().hex}"
         self._life, self._life_seen = "", float("-inf")
@@ -78,70 +76,35 @@ class DaskBackend(Backend):
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
-    def _send(self, call: Call) -> Any:
-        resources, key = None if self.is_private else resources_for(call.label), _key_of(call)
-        task = self.client.submit(*bringing(pack_call(call), key), key=key, resources=resources, pure=False)
-        fire_and_forget(task)
-        return task
-
-    def _send_many(self, calls: Sequence[Call]) -> list[Any]:
-        """Send calls as one graph for each label."""
-        tasks: dict[str, Any] = {}
-        for label in {call.label for call in calls}:
-            mine = [call for call in calls if call.label == label]
-            keys = [_key_of(call) for call in mine]
-            sent = self.client.map(
-                *bringing_all([pack_call(call) for call in mine], keys),
-                key=keys,
-                resources=None if self.is_private else resources_for(label),
-                pure=False,
-            )
-            fire_and_forget(sent)
-            tasks.update(zip((call.id for call in mine), sent, strict=True))
-        return [tasks[call.id] for call in calls]
-
     def submit(self, call: Call) -> Future[bytes]:
         """Send a call as a task to a worker of its labels."""
-        future = self._answers.expect(call.id)
+        return self.submit_many([call])[0]
+
+    def submit_many(self, calls: Sequence[Call]) -> list[Future[bytes]]:
+        """Send calls as one graph for each label."""
+        futures = [self._answers.expect(call.id) for call in calls]
         try:
-            task = self._send(call)
+            for call in calls:
+                self._sending.send([call], partial(self._ended, call.id))
         except BaseException:
-            future.cancel()
+            for future in futures:
+                future.cancel()
             raise
-        self.connection.loop.add_callback(self._await_end, call.id, task)
-        return future
+        return futures
 
-    async def _await_end(self, id: str, task: Any) -> None:
-        # Not by add_done_callback(), whose thread outlives the client.
-        await task._state.wait()  # noqa: SLF001
-        self._ended(id, task)
-
-    def _ended(self, id: str, task: Any) -> None:
+    def _ended(self, id: str, task: Task) -> None:
         """Tell who waits that the ledger has it, or why it was refused."""
-        done: Future[bytes] = Future()
         refused = why_refused(task._state.exception) if task.status == "error" else None  # noqa: SLF001
-        if refused is not None:
-            done.set_exception(refused)
-        else:
-            done.set_result(b"")
+        if refused is None:
+            self._answers.give(id, _LOOK_INTO_THE_LEDGER)
+            return
+        done: Future[bytes] = Future()
+        done.set_exception(refused)
         self._answers.give(id, pack_answer(done))
-        self._over.append(task)
-        self._release_soon()
-
-    def _release_soon(self) -> None:
-        if not self._releasing:
-            self._releasing = True
-            self.connection.loop.add_callback(self.connection.loop.call_later, _RELEASE, self._release)
-
-    def _release(self) -> None:
-        self._releasing = False
-        self._over = [task for task in self._over if not task.done()]
-        if self._over:
-            self._release_soon()
 
     def forward(self, call: Call) -> None:
         """Send a call whose answer nobody waits for here."""
-        self._send(call)
+        self._sending.send([call])
 
     def submit_canvas(self, id: str, calls: Sequence[Call]) -> Future[bytes] | None:
         """Send the first steps; the host that ends the canvas tells this process so."""
@@ -151,16 +114,8 @@ class DaskBackend(Backend):
             self._listens = line
             client.subscribe_topic(self.mailbox, self._told)
         future = self._answers.expect(id)
-        self._over += self._send_many(calls)
-        self._release_soon()
+        self._sending.send(calls)
         return future
-
-    def submit_many(self, calls: Sequence[Call]) -> list[Future[bytes]]:
-        """Send calls as one graph for each label."""
-        futures = [self._answers.expect(call.id) for call in calls]
-        for call, task in zip(calls, self._send_many(calls), strict=True):
-            self.connection.loop.add_callback(self._await_end, call.id, task)
-        return futures
 
     def _told(self, event: tuple[float, str]) -> None:
         self._answers.give(event[1], _LOOK_INTO_THE_LEDGER)
@@ -222,13 +177,9 @@ class DaskBackend(Backend):
             if self._closed:
                 return
             self._closed = True
+        self._sending.close()
         self.connection.close(self.mailbox if self._listens is not None else "")
         self._answers.close()
-
-
-def _key_of(call: Call) -> str:
-    """Return a key that Dask's dashboard shows as the name of the call; each sending has its own."""
-    return f"{call.name}-{uuid4().hex}"
 
 
 def _nothing() -> bytes:

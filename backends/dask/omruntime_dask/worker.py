@@ -7,16 +7,16 @@ import os
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from distributed import Worker
 from distributed.worker_state_machine import SecedeEvent
 
-from omruntime.abc import WorkerHost, unpack_answer
+from omruntime.abc import WorkerHost, pack_answer, unpack_answer
 from omruntime.errors import BackendUnavailable
 from omruntime.worker import Host
 from omruntime_dask.names import resources_of
@@ -40,7 +40,9 @@ class Station:
     def __init__(self, worker: Worker, host: WorkerHost, label: str) -> None:
         self._worker, self._host, self._label = worker, host, label
         self._loop = asyncio.get_running_loop()
-        self._keys: dict[str, float] = {}
+        self._held: dict[str, float] = {}
+        """Those calls without an answer for which Dask keeps a place, and since when."""
+        self._answers: deque[tuple[asyncio.Future[bytes], bytes]] = deque()
         self._hands = ThreadPoolExecutor(1, "omruntime-dask-hands")
         host.on_freed(self._freed)
 
@@ -51,20 +53,38 @@ class Station:
             RuntimeError: it was refused; of a type that everybody has, with the name of our error and its text.
         """
         answered: asyncio.Future[bytes] = self._loop.create_future()
-
-        def answer(said: bytes) -> None:
-            self._soon(partial(_settle, answered, said))
-
-        self._keys[key] = time.time()
+        self._held[key] = time.time()
         try:
             # In a thread, since a store may be slow, and the loop is what Dask's worker lives by.
-            await self._loop.run_in_executor(self._hands, self._host.deliver, packed, answer)
+            self._hands.submit(self._deliver, packed, key, answered)
             done: Future[bytes] = Future()
             unpack_answer(await answered, done)
         finally:
-            self._keys.pop(key, None)
+            self._held.pop(key, None)
         if (refused := done.exception()) is not None:
             raise RuntimeError(type(refused).__name__, str(refused))
+
+    def _deliver(self, packed: bytes, key: str, answered: asyncio.Future[bytes]) -> None:
+        def answer(said: bytes) -> None:
+            self._held.pop(key, None)
+            self._answers.append((answered, said))
+            if len(self._answers) == 1:
+                self._soon(self._settle)
+
+        try:
+            self._host.deliver(packed, answer)
+        except Exception as exc:  # noqa: BLE001  (the cluster's task ends with it)
+            failed: Future[bytes] = Future()
+            failed.set_exception(exc)
+            answer(pack_answer(failed))
+
+    def _settle(self) -> None:
+        """End the tasks whose calls have their answers: one waking of the loop does for all of a moment."""
+        while self._answers:
+            answered, said = self._answers[0]
+            if not answered.done():
+                answered.set_result(said)
+            self._answers.popleft()
 
     def cancel(self, task: str) -> None:
         """Stop a task that the ledger has ended, if it runs here."""
@@ -72,7 +92,11 @@ class Station:
             self._host.cancel(task)
 
     def _freed(self) -> None:
-        self._soon(self._make_room)
+        if self._is_full():
+            self._soon(self._make_room)
+
+    def _is_full(self) -> bool:
+        return not self._host.tied and len(self._held) >= self._worker.state.nthreads
 
     def _soon(self, act: Callable[[], object]) -> None:
         """Do something in the worker's event loop; nothing where that has ended, and its tasks with it."""
@@ -88,19 +112,12 @@ class Station:
 
     def _make_room(self) -> None:
         """Let go of the place of a task that waits for others: its slot has room for another one."""
-        if self._host.tied or len(self._worker.state.executing) < self._worker.state.nthreads:
-            return
-        if self._keys and self._host.room(self._label):
-            key, since = next(iter(self._keys.items()))
-            del self._keys[key]
+        if self._is_full() and self._host.room(self._label):
+            key, since = next(iter(self._held.items()))
+            del self._held[key]
             self._worker.handle_stimulus(
                 SecedeEvent(key=key, compute_duration=time.time() - since, stimulus_id=f"secede-{time.time()}")
             )
-
-
-def _settle(answered: asyncio.Future[bytes], said: bytes) -> None:
-    if not answered.done():
-        answered.set_result(said)
 
 
 async def take(packed: bytes, key: str) -> None:

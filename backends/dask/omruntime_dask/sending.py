@@ -1,0 +1,135 @@
+"""How calls get to the scheduler: those that are submitted in one moment go as one graph.
+
+A graph costs client and scheduler more than a task in it does. So the first call goes at once, and what is submitted
+within the next moment goes together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from distributed import Future as Task
+
+from omruntime.abc import Call, pack_call
+from omruntime_dask.carried import bringing_all
+from omruntime_dask.connection import Connection
+
+__all__ = ["Sending"]
+
+_log = logging.getLogger("omruntime.dask")
+_MOMENT = 0.003
+"""Seconds between two graphs; as long as a call is on its way to the worker anyway."""
+_RELEASE = 0.1
+"""Seconds after which what is over is forgotten, all at once: a message for each would hold up the next call."""
+
+Ended = Callable[[Task], None]
+
+
+class _Letter(NamedTuple):
+    call: Call
+    ended: Ended | None
+
+
+class Sending:
+    """Sends calls as tasks of a cluster, and tells of their ends.
+
+    Args:
+        connection: to the scheduler.
+        requires: returns the resources that a label stands for; None for a worker that is the only one.
+    """
+
+    def __init__(self, connection: Connection, requires: Callable[[str], dict[str, float] | None]) -> None:
+        self._connection, self._requires = connection, requires
+        self._lock = threading.Lock()
+        self._letters: list[_Letter] = []
+        self._due_in: Any = None
+        self._next = 0.0
+        self._over: list[Task] = []
+        self._releasing = False
+
+    def send(self, calls: Sequence[Call], ended: Ended | None = None) -> None:
+        """Send calls, now or within a moment.
+
+        Args:
+            calls: what to send.
+            ended: told, in the client's event loop, of each task that is over; None where nobody asks.
+
+        Raises:
+            BackendUnavailable: the client has lost its scheduler for good.
+        """
+        loop = self._connection.client.loop
+        with self._lock:
+            self._letters += [_Letter(call, ended) for call in calls]
+            if self._due_in is loop:
+                return
+            # The loop of a client that has given up never comes to what it was asked to do.
+            self._due_in = loop
+        loop.add_callback(self._due)
+
+    def _due(self) -> None:
+        loop = asyncio.get_running_loop()
+        if (rest := self._next - loop.time()) > 0:
+            loop.call_later(rest, self.flush)
+        else:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what there is to send; in the client's event loop."""
+        self._next = asyncio.get_running_loop().time() + _MOMENT
+        with self._lock:
+            letters, self._letters, self._due_in = self._letters, [], None
+        for label in {letter.call.label for letter in letters}:
+            self._send([letter for letter in letters if letter.call.label == label], label)
+
+    def _send(self, letters: Sequence[_Letter], label: str) -> None:
+        client = self._connection.client
+        # Dask's dashboard shows them by these; each sending of a call has its own.
+        keys = [f"{letter.call.name}-{uuid4().hex}" for letter in letters]
+        work = bringing_all([pack_call(letter.call) for letter in letters], keys)
+        tasks = client.map(*work, key=keys, resources=self._requires(label), pure=False)
+        # What fire_and_forget() sends for each of them: they go on without this client.
+        client._send_to_scheduler({"op": "client-desires-keys", "keys": keys, "client": "fire-and-forget"})  # noqa: SLF001
+        for task, letter in zip(tasks, letters, strict=True):
+            task._state._event = _End(self, task, letter.ended)  # noqa: SLF001
+
+    def close(self) -> None:
+        """Send what is left, before the client is closed."""
+        client = self._connection.client
+        if client.status == "running":
+            client.sync(self._flushed)
+
+    async def _flushed(self) -> None:
+        self.flush()
+
+    def over(self, task: Task, ended: Ended | None) -> None:
+        """Tell of the end of a task, and let go of it soon; in the client's event loop."""
+        if ended is not None:
+            ended(task)
+        self._over.append(task)
+        if not self._releasing:
+            self._releasing = True
+            asyncio.get_running_loop().call_later(_RELEASE, self._release)
+
+    def _release(self) -> None:
+        self._releasing = False
+        self._over.clear()
+
+
+class _End(asyncio.Event):
+    """What Dask sets when a task is over; a coroutine that waits for each costs as much as the task."""
+
+    def __init__(self, sending: Sending, task: Task, ended: Ended | None) -> None:
+        super().__init__()
+        self._tell: Callable[[], None] | None = partial(sending.over, task, ended)
+
+    def set(self) -> None:
+        super().set()
+        if self._tell is not None:
+            tell, self._tell = self._tell, None
+            tell()
