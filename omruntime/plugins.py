@@ -32,6 +32,7 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 _OUR_DISTRIBUTIONS = {"celery": "omruntime-celery", "dask": "omruntime-dask", "ray": "omruntime-ray"}
+_OUR_DISTRIBUTIONS |= dict.fromkeys(("http", "tcp", "tls"), "omruntime-dask")
 
 
 class _BackendSpec:

@@ -103,7 +103,10 @@ def backends(settings: Settings) -> None:
     """List the engines that are installed, and what each can do at the most."""
     from omruntime.plugins import installed_backends
 
-    found = [_backend(name, entries) for name, entries in sorted(installed_backends().items())]
+    installed = installed_backends()
+    rows_of_all = [_backend(name, entries) for name, entries in sorted(installed.items())]
+    # An engine that has several names is one row, which has all its schemes.
+    found = [row for row in rows_of_all if (engine := row.pop("engine")) == row["name"] or engine not in installed]
     if settings.json:
         print_json(found)
         return
@@ -119,10 +122,11 @@ def _backend(name: str, entries: list[Any]) -> dict[str, Any]:
     from omruntime.plugins import load_backend_class
 
     owners = sorted({f"{each.dist.name} {each.dist.version}" for each in entries if each.dist is not None})
-    row = {"name": name, "package": ", ".join(owners), "schemes": [], "capabilities": [], "error": ""}
+    row = {"name": name, "package": ", ".join(owners), "schemes": [], "capabilities": [], "error": "", "engine": ""}
     try:
         backend = load_backend_class(name)
-        schemes, capabilities = list(backend.schemes), sorted(each.name for each in backend.capabilities)
+        engine, schemes = backend.name, list(backend.schemes)
+        capabilities = sorted(each.name for each in backend.capabilities)
     except (OmegaRuntimeError, AttributeError, TypeError) as exc:
         return {**row, "error": f"broken: {exc}"}
-    return {**row, "schemes": schemes, "capabilities": capabilities}
+    return {**row, "schemes": schemes, "capabilities": capabilities, "engine": engine}

@@ -35,5 +35,10 @@ class OmegaRuntimeDask(OmegaRuntime):
                     f"give an address or a client, not both: the client's scheduler is {client.scheduler.address}"
                 )
             super().__init__(client.scheduler.address, client=client, **options)
-        else:
-            super().__init__(url, **options)
+            return
+        if not (url or "").partition("://")[2] and options.get("security") is not None:
+            raise TypeError(
+                "security= is for a scheduler that you name: OmegaRuntimeDask('tls://host:8786', security=...); a "
+                "private one makes keys of its own"
+            )
+        super().__init__(url, **options)

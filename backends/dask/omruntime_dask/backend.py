@@ -21,7 +21,7 @@ from omruntime.masking import mask
 from omruntime_dask.connection import Connection
 from omruntime_dask.errors import ERRORS, why_refused
 from omruntime_dask.names import address_of, resources_for, shown
-from omruntime_dask.private import PRIVATE, private_scheduler
+from omruntime_dask.private import private_scheduler, private_security
 from omruntime_dask.reach import PATIENCE
 from omruntime_dask.sending import Sending
 from omruntime_dask.worker import cancel_here
@@ -67,7 +67,8 @@ class DaskBackend(Backend):
         if given is not None and security is not None:
             raise TypeError("client= has its own security; give one of both")
         where, _, query = url.partition("?")
-        return cls(Connection(address_of(where), security, given), PRIVATE in query)
+        ours = private_security(query)
+        return cls(Connection(address_of(where), ours or security, given), ours is not None)
 
     @classmethod
     def private(cls) -> AbstractContextManager[str]:

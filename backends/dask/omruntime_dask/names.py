@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from omruntime.abc import label_set
 from omruntime.errors import BackendUnavailable
@@ -26,6 +28,8 @@ def address_of(url: str) -> str:
         BackendUnavailable: it cannot be read.
     """
     scheme, separator, rest = url.partition("://")
+    if scheme == "dask+file":
+        return address_of(_written(rest))
     if scheme not in _SCHEMES:
         if not separator or scheme.startswith("dask+") or scheme == "https":
             raise BackendUnavailable(f"{mask(url)} is no address of a Dask scheduler; say {_EXAMPLES}")
@@ -42,6 +46,17 @@ def address_of(url: str) -> str:
 
 
 _EXAMPLES = f"tcp://host:{_PORT}, tls://host:{_PORT} or dask://host:{_PORT}"
+
+
+def _written(path: str) -> str:
+    """Return the address that a scheduler has written into its file."""
+    try:
+        return str(json.loads(Path(unquote(path)).read_text())["address"])
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise BackendUnavailable(
+            f"no address of a Dask scheduler is in the file {path} ({exc}); it is what 'dask scheduler "
+            f"--scheduler-file {path}' writes, and is named with its whole path: dask+file:///shared/scheduler.json"
+        ) from exc
 
 
 def shown(address: str) -> str:
