@@ -90,6 +90,7 @@ def _command(place: Path) -> list[str]:
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
     command += ["--protocol", "tls", "--tls-ca-file", certificate, "--tls-cert", certificate]
     command += ["--tls-key", str(place / _KEY), "--scheduler-file", str(_told(place))]
+    command += ["--preload", "omruntime_dask.scheduler"]
     return [*command, "--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
 
 
