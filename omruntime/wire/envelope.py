@@ -1,19 +1,19 @@
 """The signed envelope of calls and outcomes.
 
 An envelope is a list of buffers. The first one is the head: ``OMR1``, the key id (16 ASCII characters), the
-HMAC-SHA256 of the header (32 bytes), and the header itself as MessagePack. The header holds the SHA-256 digest and
+HMAC-SHA256 of the header (32 bytes), and the header itself as MessagePack. The header holds the BLAKE3 digest and
 the size of every further buffer, so that the one signature covers all of them; a buffer that lies in the store as a
 blob is named there and is not part of the list. Nothing is decoded before it is checked.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
+from blake3 import blake3
 
 from omruntime.abc import Buffer
 from omruntime.auth import Auth
@@ -28,6 +28,7 @@ __all__ = [
     "Source",
     "Upstream",
     "check_part",
+    "digest_of",
     "open_call",
     "open_outcome",
     "pack_envelope",
@@ -36,7 +37,7 @@ __all__ = [
     "unpack_envelope",
 ]
 
-WIRE = 1
+WIRE = 2
 """Version of the envelope; both sides must speak the same."""
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _MAGIC = b"OMR1"
@@ -215,12 +216,17 @@ def _check_parts(parts: list[Part], buffers: Sequence[Buffer]) -> None:
         check_part(part, buffer)
 
 
+def digest_of(buffer: Buffer) -> bytes:
+    """Return the digest of a buffer that goes into a signed header: BLAKE3, of 32 bytes."""
+    return blake3(buffer).digest()
+
+
 def check_part(part: Part, buffer: Buffer) -> None:
     """Check one buffer against its digest.
 
     Raises:
         SignatureError: it is not the buffer that was signed.
     """
-    if hashlib.sha256(buffer).digest() != part.digest:
+    if digest_of(buffer) != part.digest:
         where = f"the blob {part.blob}" if part.blob else "a buffer of the envelope"
         raise SignatureError(f"{where} was altered: its digest is not the one that was signed")

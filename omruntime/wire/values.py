@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 from omruntime.abc import Buffer, Store
 from omruntime.ledger import task_blob_prefix
 from omruntime.wire.codec import decode_value, encode_value
-from omruntime.wire.envelope import Part, check_part
+from omruntime.wire.envelope import Part, check_part, digest_of
 
 __all__ = ["INLINE_LIMIT", "pack_buffers", "pack_value", "unpack_buffers", "unpack_value"]
 
@@ -43,7 +42,7 @@ def pack_buffers(
     inline: list[Buffer] = []
     for number, buffer in enumerate(encoded):
         size = memoryview(buffer).nbytes
-        digest = hashlib.sha256(buffer).digest()
+        digest = digest_of(buffer)
         if digest in there:
             parts.append(there[digest])
         elif size <= INLINE_LIMIT:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from omruntime.auth import Auth
 from omruntime.wire import PYTHON, WIRE, CallHeader, Part, seal
+from omruntime.wire.envelope import digest_of
 
 __all__ = ["AUTH", "call_envelope", "call_header"]
 
@@ -31,5 +30,5 @@ def call_header(parts: list[Part], *, wire: int = WIRE, python: str = PYTHON) ->
 
 
 def call_envelope(buffers: list[bytes]) -> list[bytes]:
-    parts = [Part(hashlib.sha256(buffer).digest(), len(buffer)) for buffer in buffers]
+    parts = [Part(digest_of(buffer), len(buffer)) for buffer in buffers]
     return [seal(call_header(parts), AUTH), *buffers]
