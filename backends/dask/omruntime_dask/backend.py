@@ -13,7 +13,6 @@ from uuid import uuid4
 
 import msgspec
 from distributed import Future as Task
-from distributed.client import ClosedClientError
 
 from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo, pack_answer
 from omruntime.errors import BackendUnavailable
@@ -145,8 +144,6 @@ class DaskBackend(Backend):
 
     def _identity(self) -> Any:
         client = self.client
-        if client.status == "closed":
-            raise ClosedClientError
         if client.status != "running":
             raise BackendUnavailable(
                 f"the Dask scheduler at {self.address} is gone; what is recorded runs when it is back"

@@ -14,19 +14,14 @@ from typing import Any
 
 from dask.task_spec import Task
 
-__all__ = ["bringing", "bringing_all"]
+__all__ = ["bringing"]
 
 _TAKE = "omruntime_dask.worker:take"
 
 
-def bringing(packed: bytes, key: str) -> tuple[Callable[..., Any], Task, None]:
-    """Return function and arguments of a Dask task that hands a packed call to the worker that it comes to."""
+def bringing(packed: Sequence[bytes], keys: Sequence[str]) -> tuple[Callable[..., Any], list[Task], list[None]]:
+    """Return function and lists of arguments of Dask tasks that hand packed calls to the workers they come to."""
     # A function that is awaited is run in the worker's event loop; this one has no limit of time.
-    return asyncio.wait_for, _taken(packed, key), None
-
-
-def bringing_all(packed: Sequence[bytes], keys: Sequence[str]) -> tuple[Callable[..., Any], list[Task], list[None]]:
-    """Return function and lists of arguments of many such tasks."""
     return asyncio.wait_for, [_taken(*each) for each in zip(packed, keys, strict=True)], [None] * len(keys)
 
 

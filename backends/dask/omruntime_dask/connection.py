@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from distributed import Client, Security
+from distributed.client import ClosedClientError
 
 from omruntime.errors import BackendUnavailable, RuntimeClosed, VersionMismatch
 from omruntime_dask.reach import PATIENCE, no_tls, reach
@@ -47,9 +49,12 @@ class Connection:
 
         Raises:
             BackendUnavailable: the scheduler is still away.
+            ClosedClientError: the user has closed theirs.
         """
         client = self._client
         if self.is_given:
+            if client.status == "closed":
+                raise ClosedClientError
             return client
         if client.status == "closed":
             client = self._again()
@@ -57,11 +62,6 @@ class Connection:
         if (comm := client.scheduler_comm) is not None:
             comm.interval = _INTERVAL
         return client
-
-    @property
-    def loop(self) -> Any:
-        """The event loop of the client, whatever has become of that."""
-        return self._client.loop
 
     def _again(self) -> Any:
         with self._lock:
@@ -98,6 +98,11 @@ class Connection:
                 f"the Dask scheduler at {self.address} answers, but takes no client: {exc}; look into its log"
             ) from exc
 
+    def finish(self, act: Callable[[], None]) -> None:
+        """Do something in the event loop of the client, before that is closed; nothing where it is closed already."""
+        if self._client.status == "running":
+            self._client.sync(_done, act)
+
     def close(self, topic: str) -> None:
         """Disconnect; a client of the user's stays open, and listens no more to ``topic``, where that is named."""
         with self._lock:
@@ -106,6 +111,10 @@ class Connection:
             self._client.close()
         elif topic and self._client.status == "running":
             self._client.unsubscribe_topic(topic)
+
+
+async def _done(act: Callable[[], None]) -> None:
+    act()
 
 
 def _security(given: Any) -> Security:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -17,7 +17,7 @@ from uuid import uuid4
 from distributed import Future as Task
 
 from omruntime.abc import Call, pack_call
-from omruntime_dask.carried import bringing_all
+from omruntime_dask.carried import bringing
 from omruntime_dask.connection import Connection
 
 __all__ = ["Sending"]
@@ -25,6 +25,8 @@ __all__ = ["Sending"]
 _log = logging.getLogger("omruntime.dask")
 _MOMENT = 0.003
 """Seconds between two graphs; as long as a call is on its way to the worker anyway."""
+_LARGE = 1 << 20
+"""Bytes of calls in a graph; Dask warns of graphs of 10 MB."""
 _RELEASE = 0.1
 """Seconds after which what is over is forgotten, all at once: a message for each would hold up the next call."""
 
@@ -84,14 +86,15 @@ class Sending:
         self._next = asyncio.get_running_loop().time() + _MOMENT
         with self._lock:
             letters, self._letters, self._due_in = self._letters, [], None
-        for label in {letter.call.label for letter in letters}:
-            self._send([letter for letter in letters if letter.call.label == label], label)
+        for label in dict.fromkeys(letter.call.label for letter in letters):
+            for graph in _graphs([letter for letter in letters if letter.call.label == label]):
+                self._send(graph, label)
 
-    def _send(self, letters: Sequence[_Letter], label: str) -> None:
-        client = self._connection.client
+    def _send(self, graph: Sequence[tuple[_Letter, bytes]], label: str) -> None:
+        client, letters = self._connection.client, [letter for letter, _ in graph]
         # Dask's dashboard shows them by these; each sending of a call has its own.
         keys = [f"{letter.call.name}-{uuid4().hex}" for letter in letters]
-        work = bringing_all([pack_call(letter.call) for letter in letters], keys)
+        work = bringing([packed for _, packed in graph], keys)
         tasks = client.map(*work, key=keys, resources=self._requires(label), pure=False)
         # What fire_and_forget() sends for each of them: they go on without this client.
         client._send_to_scheduler({"op": "client-desires-keys", "keys": keys, "client": "fire-and-forget"})  # noqa: SLF001
@@ -100,12 +103,7 @@ class Sending:
 
     def close(self) -> None:
         """Send what is left, before the client is closed."""
-        client = self._connection.client
-        if client.status == "running":
-            client.sync(self._flushed)
-
-    async def _flushed(self) -> None:
-        self.flush()
+        self._connection.finish(self.flush)
 
     def over(self, task: Task, ended: Ended | None) -> None:
         """Tell of the end of a task, and let go of it soon; in the client's event loop."""
@@ -119,6 +117,21 @@ class Sending:
     def _release(self) -> None:
         self._releasing = False
         self._over.clear()
+
+
+def _graphs(letters: Sequence[_Letter]) -> Iterator[list[tuple[_Letter, bytes]]]:
+    """Yield the calls with what is sent of them, as many at a time as Dask takes without a warning."""
+    graph: list[tuple[_Letter, bytes]] = []
+    size = 0
+    for letter in letters:
+        packed = pack_call(letter.call)
+        if graph and size + len(packed) > _LARGE:
+            yield graph
+            graph, size = [], 0
+        graph.append((letter, packed))
+        size += len(packed)
+    if graph:
+        yield graph
 
 
 class _End(asyncio.Event):

@@ -39,7 +39,8 @@ def somebody(world: World, om: Omega) -> Iterator[Client]:
 
 def deliver(client: Client, packed: bytes) -> Exception | None:
     """Have a worker of ours take something; return what it says to that."""
-    task = client.submit(*bringing(packed, "theirs"), key="theirs", resources=resources_for("default"), pure=False)
+    work, resources = bringing([packed], ["theirs"]), resources_for("default")
+    (task,) = client.map(*work, key=["theirs"], resources=resources, pure=False)
     found = task.exception(60)
     task.release()
     eventually(lambda: not client.futures, "that the task is forgotten")
@@ -49,13 +50,13 @@ def deliver(client: Client, packed: bytes) -> Exception | None:
 def caught(om: Omega, monkeypatch: pytest.MonkeyPatch) -> tuple[bytes, Any]:
     """Return a call that was sent, as somebody on the network sees it, and the handle of its task."""
     seen: list[bytes] = []
-    send = DaskBackend._send
+    submit = DaskBackend.submit
 
-    def seen_sending(self: DaskBackend, call: Call) -> Any:
+    def seen_submit(self: DaskBackend, call: Call) -> Any:
         seen.append(pack_call(call))
-        return send(self, call)
+        return submit(self, call)
 
-    monkeypatch.setattr(DaskBackend, "_send", seen_sending)
+    monkeypatch.setattr(DaskBackend, "submit", seen_submit)
     handle = om.runtime.script("echo").run(SECRET)
     return seen[0], handle
 
