@@ -133,8 +133,11 @@ def test_a_worker_does_not_outlive_its_nanny(world: World, om: Omega, tmp_path: 
     task.ends()
 
 
-def test_tasks_wait_are_cancelled_and_timed_out_there(world: World, om: Omega, tmp_path: Path) -> None:
-    start(world, om)
+@pytest.mark.parametrize("offers", [(), ("--resources", "label:default=1")])
+def test_tasks_wait_are_cancelled_and_timed_out_there(
+    world: World, om: Omega, tmp_path: Path, offers: tuple[str, ...]
+) -> None:
+    start(world, om, *offers)
     om.scripts.put(below, "below")
     assert om.runtime.script("below").run(3).get(60)["result"] == 3
     task = Held(om, tmp_path)
