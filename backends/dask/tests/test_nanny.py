@@ -107,7 +107,9 @@ def test_a_worker_that_is_killed_is_started_again_and_its_task_runs(world: World
     task.ends()
 
 
-def test_one_that_is_killed_with_its_worker_leaves_the_task_to_others(world: World, om: Omega, tmp_path: Path) -> None:
+def test_one_that_is_killed_with_its_worker_leaves_the_task_to_others(
+    world: World, om: Omega, tmp_path: Path
+) -> None:
     nanny = start(world, om)
     task = Held(om, tmp_path)
     first = task.begins()
