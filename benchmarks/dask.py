@@ -15,7 +15,7 @@ from benchmarks.engine import Goals, engine_figures, mapreduce_figure, small_fig
 from benchmarks.report import Figure
 from benchmarks.tasks import native_noop, native_total
 
-__all__ = ["dask_figures"]
+__all__ = ["dask_figures", "scheduler_process"]
 
 _GOALS = Goals(trip=0.5, bulk=0.67, into=1.0, out=1.25, predict=0.7)
 _NEEDED = ("distributed", "omruntime_dask")
@@ -55,12 +55,12 @@ def dask_figures(directory: Path, quick: bool) -> list[Figure]:
 
     with ExitStack() as stack:
         # Each side has a scheduler: Dask's own tasks would go to our workers too, and hold their slots.
-        theirs = stack.enter_context(_scheduler(directory / "native-scheduler"))
+        theirs = stack.enter_context(scheduler_process(directory / "native-scheduler"))
         stack.enter_context(_native_workers(directory / "native.log", theirs))
         client = stack.enter_context(Client(theirs, set_as_default=False))
         client.wait_for_workers(2, timeout=_START_LIMIT)
         native = _Dask(client)
-        mine = stack.enter_context(_scheduler(directory / "our-scheduler"))
+        mine = stack.enter_context(scheduler_process(directory / "our-scheduler"))
         stack.enter_context(our_workers(directory / "ours.log", mine.replace("tcp", "dask", 1)))
         om = stack.enter_context(opened(directory / "dask", OmegaRuntimeDask(mine)))
         figures = [
@@ -74,12 +74,19 @@ def dask_figures(directory: Path, quick: bool) -> list[Figure]:
 
 
 @contextmanager
-def _scheduler(place: Path) -> Iterator[str]:
+def scheduler_process(place: Path, *options: str) -> Iterator[str]:
+    """Have a scheduler, and its address."""
     place.mkdir()
     file, log = place / "scheduler.json", place / "log"
     where = ("--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
     with started(
-        log, "distributed.cli.dask_scheduler", *where, "--no-dashboard", "--dashboard-address", "127.0.0.1:0"
+        log,
+        "distributed.cli.dask_scheduler",
+        *where,
+        "--no-dashboard",
+        "--dashboard-address",
+        "127.0.0.1:0",
+        *options,
     ):
         yield _address(file, log)
 

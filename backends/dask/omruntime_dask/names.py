@@ -1,17 +1,19 @@
-"""Addresses of schedulers, and the resources that stand for labels."""
+"""Addresses of schedulers, the keys of tasks, and the resources that stand for labels."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 from omruntime.abc import label_set
 from omruntime.errors import BackendUnavailable
 from omruntime.masking import mask
 
-__all__ = ["ENOUGH", "address_of", "labels_of", "resources_for", "resources_of", "shown"]
+__all__ = ["ENOUGH", "address_of", "is_key", "key_of", "labels_of", "resources_for", "resources_of", "shown"]
 
 _LABEL = "label:"
 ENOUGH = 1e9
@@ -62,6 +64,24 @@ def _written(path: str) -> str:
 def shown(address: str) -> str:
     """Return Dask's address of a scheduler as a URL of ours."""
     return f"dask+{address}"
+
+
+def key_of(name: str) -> str:
+    """Return a key for a call of a name like ``model.fit clf``: each sending of it has its own.
+
+    A scheduler has statistics for each beginning of keys, up to the first ``-`` with no plain word behind it, and
+    never forgets them. So the key begins with the action, of which there are few: ``model.fit-(clf)-...``.
+    """
+    action, _, of = name.partition(" ")
+    return f"{action}-({of})-{uuid4().hex}"
+
+
+def is_key(key: object) -> bool:
+    """Tell whether a task's key is one of ours."""
+    return isinstance(key, str) and _KEY_END.search(key) is not None
+
+
+_KEY_END = re.compile(r"-\(.*\)-[0-9a-f]{32}$", re.DOTALL)
 
 
 def resources_for(label: str) -> dict[str, float]:

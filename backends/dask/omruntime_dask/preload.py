@@ -15,7 +15,7 @@ from omruntime.errors import OmegaRuntimeError
 from omruntime.worker import Host
 from omruntime_dask.backend import DaskBackend
 from omruntime_dask.connection import Connection
-from omruntime_dask.names import address_of, labels_of, resources_for
+from omruntime_dask.names import address_of, labels_of, resources_of
 from omruntime_dask.worker import Station, leave, station_at
 
 __all__ = ["join", "part"]
@@ -34,14 +34,14 @@ async def join(worker: Worker) -> None:
     try:
         backend, host = await asyncio.to_thread(_open, worker, labels)
     except (OmegaRuntimeError, OSError, ValueError) as exc:
-        for name in resources_for(",".join(labels)):
+        for name in resources_of(labels):
             worker.state.total_resources.pop(name, None)
             worker.state.available_resources.pop(name, None)
         _log.error("this Dask worker is given no tasks of omruntime: %s: %s", type(exc).__name__, exc)
         return
-    for name, enough in resources_for(",".join(labels)).items():
-        worker.state.total_resources.setdefault(name, enough * worker.state.nthreads)
-        worker.state.available_resources.setdefault(name, enough * worker.state.nthreads)
+    # However few it was told to offer: a task that waits for others keeps what it has, and they need some too.
+    worker.state.total_resources.update(resources_of(labels))
+    worker.state.available_resources.update(resources_of(labels))
     worker.metrics["omruntime"] = lambda worker: msgspec.to_builtins(list(backend.announced))
     _joined[worker.address] = backend, host
     station_at(worker, Station(worker, host, ",".join(labels)))

@@ -12,13 +12,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 from distributed import Future as Task
 
 from omruntime.abc import Call, pack_call
 from omruntime_dask.carried import bringing
 from omruntime_dask.connection import Connection
+from omruntime_dask.names import key_of
 
 __all__ = ["Sending"]
 
@@ -92,8 +92,7 @@ class Sending:
 
     def _send(self, graph: Sequence[tuple[_Letter, bytes]], label: str) -> None:
         client, letters = self._connection.client, [letter for letter, _ in graph]
-        # Dask's dashboard shows them by these; each sending of a call has its own.
-        keys = [f"{letter.call.name}-{uuid4().hex}" for letter in letters]
+        keys = [key_of(letter.call.name) for letter in letters]
         work = bringing([packed for _, packed in graph], keys)
         tasks = client.map(*work, key=keys, resources=self._requires(label), pure=False)
         # What fire_and_forget() sends for each of them: they go on without this client.

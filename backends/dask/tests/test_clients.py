@@ -121,49 +121,6 @@ def _subscribers(dask_scheduler: Any, topic: str) -> list[str]:
     return sorted(dask_scheduler._broker._topics[topic].subscribers)
 
 
-def _remembered(dask_scheduler: Any, topic: str) -> dict[str, int]:
-    """Count what a scheduler has of us."""
-    return {
-        "tasks": len(dask_scheduler.tasks),
-        "groups": len(dask_scheduler.task_groups),
-        "events": len(dask_scheduler._broker._topics[topic].events) if topic in dask_scheduler._broker._topics else 0,
-        "unrunnable": len(dask_scheduler.unrunnable),
-    }
-
-
-def _kept(dask_worker: Any) -> int:
-    return len(dask_worker.data) + len(dask_worker.state.tasks)
-
-
-def test_nothing_of_500_tasks_is_left(world: World, om: Omega) -> None:
-    _clients_line_up(world, om)
-    backend = om.runtime.backend
-
-    def some(count: int) -> None:
-        for handle in [om.runtime.script("echo").run(n) for n in range(count)]:
-            handle.get(60)
-        with om.runtime.parallel() as crt:
-            for n in range(count):
-                crt.script("echo").run(n)
-            assert len(crt.run().get(60)) == count
-        eventually(lambda: not backend.client.futures, "that the client has forgotten them")
-
-    with Client(world.tcp, set_as_default=False) as client:
-        some(5)
-        few = client.run_on_scheduler(_remembered, topic=backend.mailbox)
-        some(250)
-        eventually(
-            lambda: client.run_on_scheduler(_remembered, topic=backend.mailbox)["tasks"] == 0,
-            "that the scheduler has forgotten them",
-        )
-        eventually(lambda: set(client.run(_kept).values()) == {0}, "that the worker has forgotten them")
-        many = client.run_on_scheduler(_remembered, topic=backend.mailbox)
-    assert many["groups"] <= few["groups"], "each task has left a group"
-    assert many["events"] <= few["events"] + 1, "each task has left an event"
-    assert backend._over == []
-    assert backend._answers._expected == {}
-
-
 def test_a_clean_close_says_nothing(world: World, store_url: str, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
