@@ -21,8 +21,14 @@ CODE = ("omruntime", "conformance/omruntime_conformance", "tests", "benchmarks",
 EXAMPLE = ("examples/spool/omruntime_spool", "examples/spool/tests")
 CELERY = ("backends/celery/omruntime_celery", "backends/celery/tests")
 DASK = ("backends/dask/omruntime_dask", "backends/dask/tests")
-ENGINES = {"backends/celery/tests/test_conformance.py": "omruntime_celery.testing:CeleryHarness"}
-IN_WORK = {"backends/dask/tests/test_conformance.py": "omruntime_dask.testing:DaskHarness"}
+ENGINES = {
+    "backends/celery/tests/test_conformance.py": "omruntime_celery.testing:CeleryHarness",
+    "backends/dask/tests/test_conformance.py": "omruntime_dask.testing:DaskHarness",
+}
+CHOSEN = Path(".ci/chosen-rules").read_text().strip()
+"""Areas of the contract in which engines differ most: who gets a call, what is lost and found, what is stopped."""
+TOGETHER = ("-n", "2", "--dist", "loadfile")
+"""Two processes of pytest, each with the tests of a file at a time: they wait more than they compute."""
 NOT_PINNED = ("pip", "omruntime", "omruntime-celery", "omruntime-conformance", "omruntime-dask", "omruntime-spool")
 
 
@@ -38,17 +44,23 @@ def _run_all(session: nox.Session, *commands: tuple[str, ...]) -> None:
         session.error("failed: " + "; ".join(failed))
 
 
-def _judge(session: nox.Session, rules: str, harness: str) -> None:
-    """Run the tests of an engine, and the suite on it.
+def _judge(session: nox.Session, rules: str, harness: str, *chosen: str) -> None:
+    """Run the tests of an engine, and the suite on it, by its own command; all of it, or the areas ``chosen``.
 
-    The suite's own command runs two rules at a time, and pytest one; arguments are pytest's, which then does it all.
+    Arguments are pytest's, which then does it all, one test at a time.
     """
     tests = (sys.executable, "-m", "pytest", str(Path(rules).parent))
     if session.posargs:
         session.run(*tests, *session.posargs)
         return
     suite = ("omruntime-conformance", "run", harness, "--jobs", "2", "--quiet")
-    _run_all(session, (*tests, f"--ignore={rules}"), suite)
+    if chosen:
+        session.log(f"chosen areas of the contract: {', '.join(chosen)}; all of it: {' '.join(suite)}")
+    _run_all(
+        session,
+        (*tests, *TOGETHER, f"--ignore={rules}"),
+        (*suite, *(("--rules", ",".join(chosen)) if chosen else ())),
+    )
 
 
 @nox.session
@@ -74,7 +86,7 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """What is below the contract: store, ledger, wire, selectors, and the house itself."""
-    session.run(sys.executable, "-m", "pytest", *session.posargs)
+    session.run(sys.executable, "-m", "pytest", *(session.posargs or TOGETHER))
 
 
 @nox.session
@@ -85,16 +97,12 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session
 def engines(session: nox.Session) -> None:
-    """The contract on every engine that is a package of its own, and what that engine has beside it."""
+    """Chosen areas of the contract on every engine that is a package of its own, and what that engine has beside it.
+
+    The whole contract on each of them is `.ci/engines`.
+    """
     for rules, harness in ENGINES.items():
-        _judge(session, rules, harness)
-
-
-@nox.session
-def in_work(session: nox.Session) -> None:
-    """The same for engines that are not published yet, and in no check of CI."""
-    for rules, harness in IN_WORK.items():
-        _judge(session, rules, harness)
+        _judge(session, rules, harness, *CHOSEN.split(","))
 
 
 @nox.session

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Self
 
-from omruntime.abc import Backend, Call, Capability, WorkerInfo
+from omruntime.abc import Backend, Call, Capability, WorkerInfo, label_set
 from omruntime.abc.carrying import refusal
 from omruntime.auth import KEY_VARIABLE, Auth
 from omruntime.errors import BackendUnavailable
@@ -153,19 +154,19 @@ class _PrivateBackend(Backend):
             stack.callback(self._worker.close, wait=False)
             self._engine = kind.open(url, auth=auth, **options)
             stack.callback(self._engine.close)
-            self._wait_for_workers(url)
+            self._wait_for_workers(self._engine.workers, f"the worker process of {mask(url)}")
             self._stack = stack.pop_all()
         self.name, self.address, self.lease = self._engine.name, self._engine.address, self._worker.host  # type: ignore[misc]
         self.mailbox = self._engine.mailbox
         self.capabilities = self._engine.capabilities - {Capability.DETACHED}
 
-    def _wait_for_workers(self, url: str) -> None:
+    def _wait_for_workers(self, there: Callable[[], object], who: str) -> None:
         deadline = time.monotonic() + _START_LIMIT
-        while not self._engine.workers():
+        while not there():
             if time.monotonic() >= deadline:
                 raise BackendUnavailable(
-                    f"the worker process of {mask(url)} has not said within {_START_LIMIT:.0f} s that it works; what "
-                    "it said is in this program's error output"
+                    f"{who} has not said within {_START_LIMIT:.0f} s that it works; what it said is in this "
+                    "program's error output"
                 )
             time.sleep(_LOOK)
 
@@ -195,6 +196,14 @@ class _PrivateBackend(Backend):
 
     def scale(self, workers: Mapping[str, int]) -> None:
         self._worker.scale(workers)
+        self._wait_for_workers(lambda: self._has(workers), f"one of {dict(workers)} at {self.address}")
+
+    def _has(self, workers: Mapping[str, int]) -> bool:
+        """Tell whether the engine lists as many as that, whose word may come later than that of their process."""
+        wanted: Counter[frozenset[str]] = Counter()
+        for label, count in workers.items():
+            wanted[label_set(label)] += count
+        return wanted <= Counter(frozenset(each.labels) for each in self._engine.workers())
 
     def incarnation(self) -> str:
         return self._engine.incarnation()

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 from click.testing import CliRunner
 
+from omruntime import __main__ as program
 from omruntime.cli.app import app
 
 
@@ -27,8 +29,9 @@ class Ran:
 
 
 def omruntime(*args: str) -> Ran:
-    """Call the command in this process."""
-    result = CliRunner().invoke(app, args)
+    """Call the command in this process, as ``python -m omruntime`` would."""
+    with patch.object(sys, "argv", [program.__file__, *args]):
+        result = CliRunner().invoke(app, args)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Ran(result.exit_code, result.stdout, result.stderr)

@@ -137,7 +137,8 @@ def test_a_task_that_waits_can_be_cancelled(nested: Omega, gate: Gate) -> None:
 
 
 def test_the_limit_of_a_task_counts_while_it_waits(nested: Omega, gate: Gate) -> None:
-    waiting, _ = waiting_parent(nested, gate, timeout=0.2)
+    # Long enough for it to come to its waiting, on a busy machine too.
+    waiting, _ = waiting_parent(nested, gate, timeout=2)
     with pytest.raises(TaskTimeout):
         waiting.get(60)
     gate.open()

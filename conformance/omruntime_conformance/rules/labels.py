@@ -28,6 +28,10 @@ def _scale(ctx: Context, workers: Mapping[str, int]) -> None:
             ctx.harness.scale(workers)
         except NotImplementedError:
             raise NotExercised(f"no worker can be made to join: {exc}") from exc
+        return
+    there = [frozenset(labels) for labels in ctx.om.runtime.labels().values()]
+    late = [label for label, count in workers.items() if there.count(frozenset(label.split(","))) < count]
+    assert not late, f"scale() has returned, and labels() does not show the new workers with {late} yet"
 
 
 def _start(ctx: Context, runtime: OmegaRuntime, name: str, gate: object = "") -> AsyncResult:
