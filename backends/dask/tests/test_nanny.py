@@ -62,7 +62,10 @@ class Held:
 def start(world: World, om: Omega, *options: str, name: str = "nanny") -> subprocess.Popen[bytes]:
     """Start a nanny with a worker of one slot."""
     nanny = world.dask_worker("--nanny", "--nthreads", "1", "--preload", "omruntime_dask.worker", *options, name=name)
-    mine = lambda: [each.pid for each in psutil.Process(nanny.pid).children(recursive=True)]  # noqa: E731
+
+    def mine() -> list[int]:
+        return [each.pid for each in psutil.Process(nanny.pid).children(recursive=True)]
+
     eventually(lambda: any(each.pid in mine() for each in om.runtime.workers()), "the worker of the nanny")
     return nanny
 
