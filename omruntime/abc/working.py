@@ -43,3 +43,13 @@ class WorkerHost(Protocol):
             answer: called once, in any thread, with what `unpack_answer` takes; never where this host was closed
                 before it could begin: the call is another host's then.
         """
+
+    def give_back(self, future: Future[bytes]) -> bool:
+        """Let go of a call that waits here for a slot, so that the engine can bring it to another worker.
+
+        For engines that bring a host more calls than it has room for, which saves short tasks the way there: behind a
+        long one they would wait while others are free.
+
+        Returns:
+            whether it was let go, and has no answer; False where it has begun, and its answer comes.
+        """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
@@ -123,10 +124,17 @@ class WorkQueue:
 
     def remove(self, task: str) -> Delivery | None:
         """Take out the delivery of a task."""
+        return self._take(lambda delivery: delivery.task == task)
+
+    def withdraw(self, delivery: Delivery) -> bool:
+        """Take out a delivery; False where it does not wait any more."""
+        return self._take(lambda queued: queued is delivery) is not None
+
+    def _take(self, wanted: Callable[[Delivery], bool]) -> Delivery | None:
         with self._lock:
             for queue in self._waiting.values():
                 for entry in queue:
-                    if entry[1].task == task:
+                    if wanted(entry[1]):
                         queue.remove(entry)
                         entry[1].queued = False
                         return entry[1]

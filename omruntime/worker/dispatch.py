@@ -268,6 +268,14 @@ class Dispatcher:
         """Take a task out of the queue."""
         return self._queue.remove(task)
 
+    def give_back(self, future: Future[bytes]) -> bool:
+        """Let go of the delivery of a future, where it waits for a slot; False where it does not."""
+        delivery = next((each for each in self.open_deliveries() if each.future is future), None)
+        if delivery is None or not self._queue.withdraw(delivery):
+            return False
+        self.refuse(delivery, RuntimeClosed("this call was given back to its engine, before it could begin here"))
+        return True
+
     def open_deliveries(self) -> list[Delivery]:
         """Return all deliveries that are not settled: queued, running, or waiting for another attempt."""
         with self._lock:

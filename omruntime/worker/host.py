@@ -171,6 +171,10 @@ class Host:
         """Take a call as one byte string, and give its answer as one; see `WorkerHost.deliver`."""
         return deliver(lambda call: self.submit(call.payload), packed, answer)
 
+    def give_back(self, future: Future[bytes]) -> bool:
+        """Let go of a call that waits for a slot here; see `WorkerHost.give_back`."""
+        return self._dispatcher.give_back(future)
+
     def submit(self, payload: Sequence[Buffer]) -> Future[bytes]:
         """Take a call; the future brings its packed outcome, or empty bytes when the ledger alone can tell.
 

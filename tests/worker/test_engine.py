@@ -12,7 +12,7 @@ import pytest
 
 from omruntime import Auth, Omega, OmegaRuntime, virtualobj
 from omruntime.abc import Backend, Call, Capability, WorkerInfo, pack_call, unpack_answer
-from omruntime.errors import BackendUnavailable, NoSuchLabel, SignatureError, StoreUnavailable
+from omruntime.errors import BackendUnavailable, NoSuchLabel, RuntimeClosed, SignatureError, StoreUnavailable
 from omruntime.testing import capture_calls
 from omruntime.worker import Host
 from tests.worker.conftest import deploy
@@ -115,6 +115,26 @@ def test_there_is_room_for_what_would_begin_at_once(host: Host, om: Omega, gate:
     assert held.result(60)
     assert host.freed.wait(60)
     eventually(lambda: host.room("default") == 2, "room for two")
+
+
+def test_what_waits_for_a_slot_is_given_back_and_what_runs_is_not(host: Host, om: Omega, tmp_path: Path) -> None:
+    gates = [Gate(tmp_path, name) for name in ("one", "two")]
+    running = [host.submit(call_of(om, "held", 1, **gate.arguments).payload) for gate in gates]
+    for gate in gates:
+        gate.wait_for_start()
+    call = call_of(om, "echo", "elsewhere")
+    answers: list[bytes] = []
+    waiting = host.deliver(pack_call(call), answers.append)
+    assert not host.give_back(running[0])
+    assert host.give_back(waiting)
+    assert not host.give_back(waiting)
+    assert isinstance(waiting.exception(60), RuntimeClosed)
+    for gate in gates:
+        gate.open()
+    assert all(future.result(60) for future in running)
+    assert answers == []
+    assert om.runtime.result(call.id).status == "PENDING"
+    assert delivered(host, pack_call(call)).result(60), "it can come again"
 
 
 def test_the_engine_is_told_who_works(host: Host, engine: Engine) -> None:

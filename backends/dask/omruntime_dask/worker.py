@@ -10,15 +10,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from distributed import Worker
+from distributed import Reschedule, Worker
 from distributed.worker_state_machine import SecedeEvent
 
 from omruntime.abc import WorkerHost, pack_answer, unpack_answer
 from omruntime.errors import BackendUnavailable
 from omruntime.worker import Host
+from omruntime_dask.foresight import Foresight
 from omruntime_dask.names import resources_of
 from omruntime_dask.reach import PATIENCE
 
@@ -34,16 +36,32 @@ _LOOPBACK = "127.0.0.1"
 _stations: dict[str, Station] = {}
 
 
-class Station:
-    """A Dask worker and the host that does its work, in the worker's event loop."""
+@dataclass(slots=True)
+class _Held:
+    """A call without an answer for which Dask keeps a place."""
 
-    def __init__(self, worker: Worker, host: WorkerHost, label: str) -> None:
+    answered: asyncio.Future[bytes]
+    since: float
+    waits: Future[bytes] | None = None
+
+
+class Station:
+    """A Dask worker and the host that does its work, in the worker's event loop.
+
+    Args:
+        worker: of Dask.
+        host: what runs the calls.
+        label: of the host.
+        foresight: calls may be brought before their slots are free, since nobody else uses the worker.
+    """
+
+    def __init__(self, worker: Worker, host: WorkerHost, label: str, foresight: bool = False) -> None:
         self._worker, self._host, self._label = worker, host, label
         self._loop = asyncio.get_running_loop()
-        self._held: dict[str, float] = {}
-        """Those calls without an answer for which Dask keeps a place, and since when."""
+        self._held: dict[str, _Held] = {}
         self._answers: deque[tuple[asyncio.Future[bytes], bytes]] = deque()
         self._hands = ThreadPoolExecutor(1, "omruntime-dask-hands")
+        self._foresight = Foresight(worker.state, self._loop, self._oldest, self._give_back) if foresight else None
         host.on_freed(self._freed)
 
     async def take(self, packed: bytes, key: str) -> None:
@@ -51,32 +69,37 @@ class Station:
 
         Raises:
             RuntimeError: it was refused; of a type that everybody has, with the name of our error and its text.
+            Reschedule: it has to wait here, and is another worker's.
         """
-        answered: asyncio.Future[bytes] = self._loop.create_future()
-        self._held[key] = time.time()
+        held = self._held[key] = _Held(self._loop.create_future(), time.monotonic())
         try:
             # In a thread, since a store may be slow, and the loop is what Dask's worker lives by.
-            self._hands.submit(self._deliver, packed, key, answered)
+            self._hands.submit(self._deliver, packed, key, held)
             done: Future[bytes] = Future()
-            unpack_answer(await answered, done)
+            unpack_answer(await held.answered, done)
         finally:
             self._held.pop(key, None)
+        if self._foresight is not None:
+            self._foresight.note(time.monotonic() - held.since)
         if (refused := done.exception()) is not None:
             raise RuntimeError(type(refused).__name__, str(refused))
 
-    def _deliver(self, packed: bytes, key: str, answered: asyncio.Future[bytes]) -> None:
+    def _deliver(self, packed: bytes, key: str, held: _Held) -> None:
         def answer(said: bytes) -> None:
             self._held.pop(key, None)
-            self._answers.append((answered, said))
+            self._answers.append((held.answered, said))
             if len(self._answers) == 1:
                 self._soon(self._settle)
 
         try:
-            self._host.deliver(packed, answer)
+            held.waits = self._host.deliver(packed, answer)
         except Exception as exc:  # noqa: BLE001  (the cluster's task ends with it)
             failed: Future[bytes] = Future()
             failed.set_exception(exc)
             answer(pack_answer(failed))
+        if len(self._held) > self._worker.state.nthreads:
+            # It was on its way here when others were given back.
+            self._soon(self._give_back)
 
     def _settle(self) -> None:
         """End the tasks whose calls have their answers: one waking of the loop does for all of a moment."""
@@ -85,6 +108,17 @@ class Station:
             if not answered.done():
                 answered.set_result(said)
             self._answers.popleft()
+
+    def _oldest(self) -> float | None:
+        """Return since when, in monotonic seconds, the oldest call is here that has no answer."""
+        return min((held.since for held in list(self._held.values())), default=None)
+
+    def _give_back(self) -> None:
+        """Have those calls go to other workers that wait here for a slot."""
+        for key, held in list(self._held.items()):
+            if held.waits is not None and self._host.give_back(held.waits):
+                self._held.pop(key, None)
+                held.answered.set_exception(Reschedule())
 
     def cancel(self, task: str) -> None:
         """Stop a task that the ledger has ended, if it runs here."""
@@ -109,14 +143,17 @@ class Station:
         """Let go of the host, which goes on."""
         self._host.on_freed(lambda: None)
         self._hands.shutdown(wait=False)
+        if self._foresight is not None:
+            self._foresight.close()
 
     def _make_room(self) -> None:
-        """Let go of the place of a task that waits for others: its slot has room for another one."""
-        if self._is_full() and self._host.room(self._label):
-            key, since = next(iter(self._held.items()))
+        """Let go of the places of tasks that wait for others: their slots have room for another one."""
+        while self._is_full() and self._host.room(self._label):
+            key, held = next(iter(self._held.items()))
             del self._held[key]
+            seconds = time.monotonic() - held.since
             self._worker.handle_stimulus(
-                SecedeEvent(key=key, compute_duration=time.time() - since, stimulus_id=f"secede-{time.time()}")
+                SecedeEvent(key=key, compute_duration=seconds, stimulus_id=f"secede-{time.time()}")
             )
 
 
@@ -189,7 +226,7 @@ async def _work(backend: DaskBackend, host: Any, stop: threading.Event, place: s
         ) from exc
     async with worker:
         loop = asyncio.get_running_loop()
-        station = Station(worker, host, ",".join(labels))
+        station = Station(worker, host, ",".join(labels), foresight=not host.tied)
         station_at(worker, station)
         backend.on_announced = lambda: asyncio.run_coroutine_threadsafe(worker.heartbeat(), loop)
         await worker.heartbeat()
