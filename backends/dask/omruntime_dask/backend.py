@@ -115,6 +115,7 @@ class DaskBackend(Backend):
             client.subscribe_topic(self.mailbox, self._told)
         future = self._answers.expect(id)
         self._sending.send(calls)
+        self._sending.drain()
         return future
 
     def _told(self, event: tuple[float, str]) -> None:
@@ -175,7 +176,7 @@ class DaskBackend(Backend):
             if self._closed:
                 return
             self._closed = True
-        self._sending.close()
+        self._sending.drain()
         self.connection.close(self.mailbox if self._listens is not None else "")
         self._answers.close()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from distributed import Client, Security
@@ -98,10 +99,11 @@ class Connection:
                 f"the Dask scheduler at {self.address} answers, but takes no client: {exc}; look into its log"
             ) from exc
 
-    def finish(self, act: Callable[[], None]) -> None:
-        """Do something in the event loop of the client, before that is closed; nothing where it is closed already."""
+    def finish(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Do something in the event loop of the client, if that has its scheduler, and wait for it a while."""
         if self._client.status == "running":
-            self._client.sync(_done, act)
+            with suppress(TimeoutError):
+                self._client.sync(act, callback_timeout=PATIENCE)
 
     def close(self, topic: str) -> None:
         """Disconnect; a client of the user's stays open, and listens no more to ``topic``, where that is named."""
@@ -111,10 +113,6 @@ class Connection:
             self._client.close()
         elif topic and self._client.status == "running":
             self._client.unsubscribe_topic(topic)
-
-
-async def _done(act: Callable[[], None]) -> None:
-    act()
 
 
 def _security(given: Any) -> Security:

@@ -25,6 +25,7 @@ __all__ = ["Sending"]
 _log = logging.getLogger("omruntime.dask")
 _MOMENT = 0.003
 """Seconds between two graphs; as long as a call is on its way to the worker anyway."""
+_LOOK = 0.001
 _LARGE = 1 << 20
 """Bytes of calls in a graph; Dask warns of graphs of 10 MB."""
 _RELEASE = 0.1
@@ -100,9 +101,18 @@ class Sending:
         for task, letter in zip(tasks, letters, strict=True):
             task._state._event = _End(self, task, letter.ended)  # noqa: SLF001
 
-    def close(self) -> None:
-        """Send what is left, before the client is closed."""
-        self._connection.finish(self.flush)
+    def drain(self) -> None:
+        """Return when all that was sent has left this process, and goes on if that is killed now.
+
+        Where the scheduler takes nothing, or is away, stewards send what was recorded.
+        """
+        self._connection.finish(self._drained)
+
+    async def _drained(self) -> None:
+        self.flush()
+        line = self._connection.client.scheduler_comm
+        while line is not None and not line.closed() and _is_busy(line):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK)  # Dask has no event for it
 
     def over(self, task: Task, ended: Ended | None) -> None:
         """Tell of the end of a task, and let go of it soon; in the client's event loop."""
@@ -116,6 +126,12 @@ class Sending:
     def _release(self) -> None:
         self._releasing = False
         self._over.clear()
+
+
+def _is_busy(line: Any) -> bool:
+    """Tell whether a connection to the scheduler has something left to write."""
+    stream = getattr(line.comm, "stream", None)
+    return bool(line.buffer) or (stream is not None and bool(stream.writing()))
 
 
 def _graphs(letters: Sequence[_Letter]) -> Iterator[list[tuple[_Letter, bytes]]]:
