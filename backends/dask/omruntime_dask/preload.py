@@ -11,7 +11,7 @@ import msgspec
 from distributed import Worker
 
 from omruntime.auth import default_auth
-from omruntime.errors import OmegaRuntimeError
+from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime.worker import Host
 from omruntime_dask.backend import DaskBackend
 from omruntime_dask.connection import Connection
@@ -22,6 +22,8 @@ __all__ = ["join", "part"]
 
 _log = logging.getLogger("omruntime.worker")
 _DEFAULT = "default"
+_ATTEMPTS = 3
+"""A scheduler that is too busy to answer in time is not one that is not there: the worker would never be ours."""
 _joined: dict[str, tuple[DaskBackend, Host]] = {}
 
 
@@ -32,7 +34,7 @@ async def join(worker: Worker) -> None:
     """
     labels = labels_of(worker.state.total_resources) or [_DEFAULT]
     try:
-        backend, host = await asyncio.to_thread(_open, worker, labels)
+        backend, host = await _opened(worker, labels)
     except (OmegaRuntimeError, OSError, ValueError) as exc:
         for name in resources_of(labels):
             worker.state.total_resources.pop(name, None)
@@ -52,6 +54,15 @@ async def join(worker: Worker) -> None:
 def _tell(worker: Worker) -> Any:
     # Before it is registered, and when it leaves, there is nobody to be told.
     return asyncio.ensure_future(worker.heartbeat()) if worker.status.name == "running" else None
+
+
+async def _opened(worker: Worker, labels: list[str]) -> tuple[DaskBackend, Host]:
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return await asyncio.to_thread(_open, worker, labels)
+        except BackendUnavailable as exc:
+            _log.warning("%s; this worker tries again", exc)
+    return await asyncio.to_thread(_open, worker, labels)
 
 
 def _open(worker: Worker, labels: list[str]) -> tuple[DaskBackend, Host]:

@@ -8,11 +8,12 @@ import ssl
 import threading
 import time
 from concurrent.futures import Future
+from typing import Any
 
-from distributed import Security
+from distributed import Security, __version__
 from distributed.comm import connect
 
-from omruntime.errors import BackendUnavailable
+from omruntime.errors import BackendUnavailable, VersionMismatch
 
 __all__ = ["PATIENCE", "no_tls", "reach"]
 
@@ -32,6 +33,7 @@ def reach(address: str, security: Security, patience: float) -> None:
 
     Raises:
         BackendUnavailable: none has; the message says what was found, and what to do.
+        VersionMismatch: one has, and does not understand this version of Dask.
     """
     found: Future[str] = Future()
     # Of its own, since there may be a running loop in this one; and nobody can stop it from resolving a name.
@@ -59,6 +61,8 @@ async def _what_is_wrong(address: str, security: Security, patience: float) -> s
         return wrong
     try:
         kind = await asyncio.wait_for(_identify(address, security), PATIENCE)
+    except VersionMismatch:
+        raise
     except TimeoutError:
         return f"something listens there, and has not answered as one within {PATIENCE:.0f} s; check the port"
     except (ssl.SSLError, TypeError, RuntimeError) as exc:
@@ -89,13 +93,36 @@ async def _nobody(place: str, patience: float) -> str:
 
 
 async def _identify(address: str, security: Security) -> str:
+    """Return what kind of Dask's programs answers.
+
+    Raises:
+        VersionMismatch: a scheduler that does not understand what this version of Dask asks.
+    """
     comm = await connect(address, timeout=PATIENCE, **security.get_connection_args("client"))
     try:
-        await comm.write({"op": "identity", "reply": True, "n_workers": 0})
-        answer = await comm.read()
+        if kind := (await _answer(comm, "identity", n_workers=0)).get("type"):
+            return str(kind)
+        # An older scheduler knows no such argument; a worker does not either.
+        kind = str((await _answer(comm, "identity")).get("type", ""))
+        if kind == "Scheduler":
+            theirs = (await _answer(comm, "versions")).get("packages")
+            raise VersionMismatch(_other_version(address, dict(theirs or {}).get("distributed", "another version")))
+        return kind
     finally:
         comm.abort()
-    return str(answer.get("type", "")) if isinstance(answer, dict) else ""
+
+
+async def _answer(comm: Any, question: str, **more: object) -> dict[str, Any]:
+    await comm.write({"op": question, "reply": True, **more})
+    answer = await comm.read()
+    return answer if isinstance(answer, dict) else {}
+
+
+def _other_version(address: str, theirs: object) -> str:
+    return (
+        f"the Dask scheduler at {address} has distributed {theirs}, which does not understand {__version__}, which "
+        "is here; install the same version of distributed on both sides"
+    )
 
 
 def _no_answer(scheme: str, error: Exception) -> str:

@@ -59,6 +59,7 @@ class DaskHarness(Harness):
 class DaskPrivateHarness(Harness):
     """A scheduler and a worker of the client's own, as ``OmegaRuntimeDask()`` has them."""
 
+    variant = "private"
     backend = "dask"
     patience = 2.0
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from omruntime import Auth, virtualobj
 
 AUTH = Auth("tests", "a key of these tests, which nobody else has")
-LIMIT = 60.0
+LIMIT = 100.0
+"""Seconds; a nanny and its worker have taken more than 50 to start on a machine with ten times its work."""
 
 
 @virtualobj

@@ -20,7 +20,7 @@ from omruntime_dask.names import address_of
 from tests.cluster import AUTH, World, echo, eventually, free_port
 
 from omruntime import Omega
-from omruntime.errors import BackendUnavailable, NoSuchLabelWarning, SignatureError
+from omruntime.errors import BackendUnavailable, NoSuchLabelWarning, SignatureError, VersionMismatch
 
 
 @pytest.fixture
@@ -254,8 +254,6 @@ def test_another_key_is_refused_and_told_and_the_worker_lives(world: World, om: 
 def test_a_scheduler_that_refuses_this_version(
     impatient: None, monkeypatch: pytest.MonkeyPatch, world: World
 ) -> None:
-    from omruntime.errors import VersionMismatch
-
     real = Client._ensure_connected
 
     async def refused(self: Client, **limits: float) -> None:
@@ -264,6 +262,16 @@ def test_a_scheduler_that_refuses_this_version(
 
     monkeypatch.setattr(Client, "_ensure_connected", refused)
     with pytest.raises(VersionMismatch, match="same version of distributed on both sides"):
+        OmegaRuntimeDask(world.url, auth=AUTH)
+
+
+def test_a_scheduler_of_another_version(world: World, tmp_path: Path) -> None:
+    world.kill_scheduler()
+    (tmp_path / "old.py").write_text(
+        "def dask_setup(scheduler):\n    scheduler.handlers['identity'] = lambda: {'type': 'Scheduler'}\n"
+    )
+    world.start("--preload", str(tmp_path / "old.py"))
+    with pytest.raises(VersionMismatch, match=r"has distributed \S+, which .* same version .* on both sides"):
         OmegaRuntimeDask(world.url, auth=AUTH)
 
 

@@ -36,6 +36,7 @@ def test_keys_of_others(key: object) -> None:
     assert not is_key(key)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("preload", [(), ("--preload", "omruntime_dask.scheduler")])
 def test_nothing_of_300_tasks_is_left(tmp_path: Path, store_url: str, preload: tuple[str, ...]) -> None:
     world = World(tmp_path)

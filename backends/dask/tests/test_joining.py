@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
 
 import pytest
 from distributed import Client
+from omruntime_dask import preload
 from tests.cluster import AUTH, World, eventually
 
 from omruntime import Omega
@@ -137,3 +139,22 @@ def test_a_plain_worker_that_is_told_to_end_finishes_its_tasks(world: World, sto
         gate.touch()
         assert running.get(60)["result"] == "running"
         assert ends.wait(60) == 0
+
+
+@pytest.mark.parametrize(("busy", "joins"), [(2, True), (3, False)])
+def test_a_scheduler_that_is_busy_is_asked_again(monkeypatch: pytest.MonkeyPatch, busy: int, joins: bool) -> None:
+    asked: list[object] = []
+
+    def opened(*args: object) -> object:
+        asked.append(args)
+        if len(asked) <= busy:
+            raise BackendUnavailable("something listens there, and has not answered")
+        return asked
+
+    monkeypatch.setattr(preload, "_open", opened)
+    if joins:
+        assert asyncio.run(preload._opened(None, []))
+    else:
+        with pytest.raises(BackendUnavailable):
+            asyncio.run(preload._opened(None, []))
+    assert len(asked) == 3
