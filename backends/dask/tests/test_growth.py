@@ -17,6 +17,8 @@ from omruntime import Omega
 
 GONE = ("tasks", "data", "held", "futures", "expected")
 BY_THE_PRELOAD = ("spans", "groups of spans", "metrics")
+ACTIVITIES = 20
+"""Of which Dask has times, for each kind of task; not all of them are seen with the first tasks."""
 GROW = ("MB", "events", "transitions", "computations")
 """These have a limit of their own, which so few tasks do not reach."""
 
@@ -54,7 +56,9 @@ def test_nothing_of_300_tasks_is_left(tmp_path: Path, store_url: str, preload: t
     finally:
         world.close()
     alone = () if preload else BY_THE_PRELOAD
-    assert [name for name in many if many[name] > few[name] and name.split(": ")[1] not in (*GROW, *alone)] == []
+    more = {name.split(": ")[1]: many[name] - few[name] for name in many if many[name] > few[name]}
+    assert more.pop("metrics", 0) < ACTIVITIES or not preload
+    assert set(more) <= {*GROW, *alone}
     assert [name for name in many if many[name] and name.split(": ")[1] in GONE] == []
 
 
