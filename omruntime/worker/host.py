@@ -171,6 +171,11 @@ class Host:
         """Take a call as one byte string, and give its answer as one; see `WorkerHost.deliver`."""
         return deliver(lambda call: self.submit(call.payload), packed, answer)
 
+    def missing(self, tasks: Sequence[str]) -> list[str]:
+        """Return those tasks that wait for somebody to begin them, and have not come here."""
+        here = {delivery.task for delivery in self._dispatcher.open_deliveries()}
+        return self.sites.unbegun([task for task in tasks if task not in here])
+
     def give_back(self, future: Future[bytes]) -> bool:
         """Let go of a call that waits for a slot here; see `WorkerHost.give_back`."""
         return self._dispatcher.give_back(future)

@@ -112,12 +112,17 @@ class PrivateWorker:
         """
         self._ask("store", {"url": store_url})
 
-    def close(self, wait: bool = True) -> None:
-        """End it, when its open tasks are over, or with ``wait`` false at once: they end as revoked."""
+    def close(self, wait: bool = True, expects: Sequence[str] = ()) -> None:
+        """End it, when its open tasks are over, or with ``wait`` false at once: they end as revoked.
+
+        Args:
+            wait: for the open tasks.
+            expects: ids of tasks that may still be on their way to it through the engine.
+        """
         if self._closed:
             return
         try:
-            self._channel.send("close", {"wait": wait})
+            self._channel.send("close", {"wait": wait, "expects": list(expects)})
         except OSError:
             # It is gone already.
             pass
@@ -148,6 +153,7 @@ class _PrivateBackend(Backend):
         options: Mapping[str, Any],
     ) -> None:
         self._stores: set[str] = set()
+        self._open: dict[Future[bytes], list[str]] = {}
         with ExitStack() as stack:
             url = stack.enter_context(starting)
             self._worker = PrivateWorker(url, workers, auth, env)
@@ -175,13 +181,21 @@ class _PrivateBackend(Backend):
         raise TypeError("a private engine is opened by open_backend()")
 
     def submit(self, call: Call) -> Future[bytes]:
-        return self._engine.submit(call)
+        return self._noted(self._engine.submit(call), [call])
 
     def submit_many(self, calls: Sequence[Call]) -> list[Future[bytes]]:
-        return self._engine.submit_many(calls)
+        futures = self._engine.submit_many(calls)
+        return [self._noted(future, [call]) for future, call in zip(futures, calls, strict=True)]
 
     def submit_canvas(self, id: str, calls: Sequence[Call]) -> Future[bytes] | None:
-        return self._engine.submit_canvas(id, calls)
+        future = self._engine.submit_canvas(id, calls)
+        return None if future is None else self._noted(future, calls)
+
+    def _noted(self, future: Future[bytes], calls: Sequence[Call]) -> Future[bytes]:
+        """Note which calls may be on their way, as long as nobody says that they are over."""
+        self._open[future] = [call.id for call in calls]
+        future.add_done_callback(lambda done: self._open.pop(done, None))
+        return future
 
     def expect_store(self, url: str) -> None:
         if url not in self._stores:
@@ -215,7 +229,7 @@ class _PrivateBackend(Backend):
         self._end(wait=False)
 
     def _end(self, wait: bool) -> None:
-        self._worker.close(wait)
+        self._worker.close(wait, [task for tasks in list(self._open.values()) for task in tasks])
         self._stack.close()
 
 

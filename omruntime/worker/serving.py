@@ -27,6 +27,9 @@ __all__ = ["serve"]
 _log = logging.getLogger("omruntime.worker")
 _PAUSE = 1.0
 """Seconds before an engine that is gone is looked for again."""
+_ON_THE_WAY = 10.0
+"""Seconds for which calls are waited for that were sent to a private worker and have not come."""
+_LOOK = 0.01
 _LASTING = 60.0
 """Seconds of work after which another loss of the engine is news, though it reads like the last."""
 
@@ -54,7 +57,7 @@ class _Private:
 
     def __init__(self, channel: Channel, config: dict[str, Any]) -> None:
         auth, url = Auth(config["user"], config["key"]), config["url"]
-        self._channel, self._stop, self._waits = channel, threading.Event(), True
+        self._channel, self._stop, self._waits, self._closing = channel, threading.Event(), True, False
         self._backend: Backend = load_backend_class(scheme_of(url)).open(url, auth=auth)
         try:
             self._host = Host.of(self._backend, config["workers"], auth, tied=True)
@@ -78,7 +81,7 @@ class _Private:
             elif order == "store":
                 self._carry_out(self._host.look_after, data["url"])
             elif order == "close":
-                self._close(data["wait"])
+                self._close(data["wait"], data["expects"])
 
     def _carry_out(self, order: Callable[[Any], None], given: Any) -> None:
         try:
@@ -88,13 +91,23 @@ class _Private:
         else:
             self._channel.send("done", {})
 
-    def _close(self, wait: bool) -> None:
-        again = self._stop.is_set()
-        self._waits = wait
+    def _close(self, wait: bool, expects: list[str]) -> None:
+        again, self._closing, self._waits = self._closing, True, wait
+        if again or not wait:
+            self._stop.set()
+            if again:
+                # The one that waits for open tasks shall not.
+                self._host.close(wait)
+            return
+        ending = threading.Thread(target=self._stop_when_here, args=(expects,), name="omruntime-ending", daemon=True)
+        ending.start()
+
+    def _stop_when_here(self, expects: list[str]) -> None:
+        """Take no more calls, once those have come that the client has sent before it said so."""
+        deadline = time.monotonic() + _ON_THE_WAY
+        while self._host.missing(expects) and time.monotonic() < deadline and not self._stop.wait(_LOOK):
+            pass
         self._stop.set()
-        if again:
-            # The one that waits for open tasks shall not.
-            self._host.close(wait)
 
 
 def main() -> None:

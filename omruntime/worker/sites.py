@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from omruntime.abc import Store
 from omruntime.errors import RuntimeClosed, StoreUnavailable
-from omruntime.ledger import LeaseHolder, Ledger
+from omruntime.ledger import LeaseHolder, Ledger, TaskState
 from omruntime.store import open_shared, release_shared
 
 __all__ = ["Site", "Sites"]
@@ -92,6 +92,17 @@ class Sites:
         """Return the sites that are open."""
         with self._lock:
             return list(self._sites.values())
+
+    def unbegun(self, tasks: Sequence[str]) -> list[str]:
+        """Return those tasks that nobody has begun or ended; those of a store that does not answer too."""
+        found: list[str] = []
+        for site in self.all():
+            try:
+                states = site.ledger.states(tasks)
+            except StoreUnavailable:
+                return list(tasks)
+            found += [t for t, state in states.items() if isinstance(state, TaskState) and state.status == "PENDING"]
+        return found
 
     def close(self) -> None:
         """Give up the leases and close the stores."""

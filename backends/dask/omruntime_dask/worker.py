@@ -149,8 +149,10 @@ class Station:
     def _make_room(self) -> None:
         """Let go of the places of tasks that wait for others: their slots have room for another one."""
         while self._is_full() and self._host.room(self._label):
-            key, held = next(iter(self._held.items()))
-            del self._held[key]
+            # Other threads take out of it what has its answer.
+            key, held = next(iter(list(self._held.items())), ("", None))
+            if held is None or self._held.pop(key, None) is None:
+                continue
             seconds = time.monotonic() - held.since
             self._worker.handle_stimulus(
                 SecedeEvent(key=key, compute_duration=seconds, stimulus_id=f"secede-{time.time()}")

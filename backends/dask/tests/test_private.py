@@ -8,17 +8,19 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from distributed import Security
 from distributed.comm import connect
 from omruntime_dask import OmegaRuntimeDask
-from tests.cluster import AUTH, eventually
+from tests.cluster import AUTH, echo, eventually
 
 from omruntime import Omega, virtualobj
 
@@ -134,6 +136,18 @@ def test_it_goes_when_it_could_not_be_started(temporary: Path, monkeypatch: pyte
     with pytest.raises(BackendUnavailable, match=r"could not be started: (?s:.*)[Cc]ipher"):
         OmegaRuntimeDask(workers=1, auth=AUTH)
     assert list(temporary.iterdir()) == []
+
+
+def test_a_call_that_is_on_its_way_is_waited_for(store_url: str) -> None:
+    with Omega(store_url, OmegaRuntimeDask(workers=1, auth=AUTH), auth=AUTH) as om:
+        om.scripts.put(echo, "echo")
+        assert om.runtime.script("echo").run(1).get(60)["result"] == 1
+        backend: Any = om.runtime.backend
+        # As if a graph had just been sent, and the moment were long: close() comes before the call does.
+        backend._engine._sending._next = time.monotonic() + 0.5
+        late = om.runtime.script("echo").run("late")
+    with Omega(store_url, "local://", auth=AUTH) as reader:
+        assert reader.runtime.result(late.id).get(0)["result"] == "late"
 
 
 @pytest.mark.parametrize("url", [None, "dask://"])

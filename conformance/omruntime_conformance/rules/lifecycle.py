@@ -140,6 +140,7 @@ def close_without_detached(ctx: Context) -> None:
     """  # noqa: E501
     ctx.deploy(held)
     _close_waits(ctx)
+    _close_at_once(ctx)
     _exit_waits(ctx)
     _close_revokes(ctx)
     _killed_client(ctx)
@@ -164,6 +165,16 @@ def _close_waits(ctx: Context) -> None:
     found = [ctx.om.runtime.result(handle.id) for handle in handles]
     assert [handle.status for handle in found] == ["SUCCESS"] * 3
     assert [ctx.value(handle) for handle in found] == [0, 1, 2]
+
+
+def _close_at_once(ctx: Context) -> None:
+    """Close while the calls are on their way to the worker."""
+    om = _private(ctx)
+    handles = [om.runtime.script("held").run(number, log=str(ctx.log), name="at once") for number in range(10)]
+    om.close()
+    found = [ctx.om.runtime.result(handle.id) for handle in handles]
+    assert [handle.status for handle in found] == ["SUCCESS"] * 10
+    assert [ctx.value(handle) for handle in found] == [*range(10)]
 
 
 def _refuses_work(om: Omega) -> bool:
