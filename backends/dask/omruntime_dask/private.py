@@ -46,7 +46,12 @@ fi
 rm -rf "$place"
 """
 # Its HTTP server listens without a dashboard too, and asks nobody for a certificate: it shall have nothing to tell.
-_SETTINGS = {"DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES": "[]"}
+# Nor does anybody look at samples of what it does, or send it what is so large that a thread should decode it.
+_SETTINGS = {
+    "DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES": "[]",
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false",
+    "DASK_DISTRIBUTED__COMM__OFFLOAD": "false",
+}
 
 
 @contextmanager
