@@ -1,0 +1,160 @@
+"""The Ray of this process: one at a time, shared by all runtimes here, and left as it was where the user has it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import ray
+from ray.job_config import JobConfig
+
+from omruntime.errors import BackendUnavailable, VersionMismatch
+from omruntime_ray.names import Place
+
+__all__ = ["join", "leave"]
+
+_PATIENCE = 10.0
+_lock = threading.RLock()
+
+
+class _Joined:
+    """What this process has joined.
+
+    Attributes:
+        users: how many runtimes need it.
+        ours: it was initialised here, and is not the user's.
+        place: address and namespace that it was initialised for.
+        directory: of a private one.
+    """
+
+    users = 0
+    ours = False
+    address = ""
+    directory = ""
+
+
+def join(place: Place) -> None:
+    """Have this process be part of a Ray cluster, or of a private one; one that is initialised is used.
+
+    Raises:
+        BackendUnavailable: nothing answers, or this process is part of another one.
+        VersionMismatch: the cluster has another version of Ray or Python.
+    """
+    with _lock:
+        if ray.is_initialized():
+            if not place.is_private and place.address != "auto":
+                _check_same(place)
+        else:
+            _Joined.users = 0
+            _initialise(place)
+            _Joined.ours, _Joined.address = True, place.address
+        _Joined.users += 1
+
+
+def _check_same(place: Place) -> None:
+    if _Joined.ours and _Joined.users:
+        if place.address == _Joined.address:
+            return
+        there = _Joined.address or "a private one"
+    else:
+        there = _gcs_address()
+        if there == place.address:
+            return
+    raise BackendUnavailable(
+        f"this process is part of a Ray cluster already ({there}), and Ray has one at a time in a process; close that "
+        f"runtime, or call ray.shutdown(), before you open {place.address}; or use another process"
+    )
+
+
+def _gcs_address() -> str:
+    try:
+        return str(ray.get_runtime_context().gcs_address)
+    except Exception:  # noqa: BLE001  (it is named in a message)
+        return "one that the program has initialised"
+
+
+def _initialise(place: Place) -> None:
+    if (endpoint := place.endpoint) is not None:
+        _knock(*endpoint)
+    options: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "namespace": place.namespace,
+        "job_config": _without_paths(),
+    }
+    if place.is_private:
+        _Joined.directory = tempfile.mkdtemp(prefix="omr-ray-")
+        options |= {"address": "local", "include_dashboard": False, "_temp_dir": _Joined.directory}
+    else:
+        options["address"] = place.address
+    try:
+        with _quiet_environment():
+            ray.init(**options)
+    except Exception as exc:
+        _clear()
+        if "ersion mismatch" in str(exc):
+            raise VersionMismatch(
+                f"the Ray cluster at {place.address} and this process do not fit: {exc}"
+            ) from exc
+        raise BackendUnavailable(f"no Ray can be had at {place.address or 'this machine'}: {exc}") from exc
+
+
+class _NoPaths(list[str]):
+    """Stays empty."""
+
+    def extend(self, paths: Iterable[str]) -> None:
+        """Add nothing."""
+
+
+def _without_paths() -> JobConfig:
+    """Return settings of a job whose actors do not look for modules where its client is."""
+    config = JobConfig()
+    config._py_driver_sys_path = _NoPaths()  # noqa: SLF001  (there is no other way to have Ray add no folder)
+    return config
+
+
+@contextlib.contextmanager
+def _quiet_environment() -> Iterator[None]:
+    """Have Ray send no usage reports, for the time of a block; its processes inherit it."""
+    name = "RAY_USAGE_STATS_ENABLED"
+    before = os.environ.get(name)
+    os.environ[name] = before or "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+
+
+def _knock(host: str, port: int) -> None:
+    try:
+        socket.create_connection((host, port), timeout=_PATIENCE).close()
+    except OSError as exc:
+        raise BackendUnavailable(
+            f"no Ray can be reached at {host}:{port}: {exc.strerror or exc}; start one with 'ray start --head', or check "
+            "the address (10001 is the port for ray://, 6379 the one for ray+gcs://)"
+        ) from exc
+
+
+def leave() -> None:
+    """Need it no more; the last one ends what was initialised here."""
+    with _lock:
+        _Joined.users -= 1
+        if _Joined.users > 0 or not _Joined.ours:
+            return
+        ray.shutdown()
+        _clear()
+
+
+def _clear() -> None:
+    _Joined.ours, _Joined.address, _Joined.users = False, "", 0
+    if _Joined.directory:
+        shutil.rmtree(_Joined.directory, ignore_errors=True)
+        _Joined.directory = ""

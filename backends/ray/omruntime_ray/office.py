@@ -1,0 +1,325 @@
+"""The office: an actor that knows who works, and keeps the calls that no single host is there for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, NamedTuple, TypedDict
+from uuid import uuid4
+
+import ray
+
+from omruntime.abc import Call, label_set, pack_call
+from omruntime_ray.desk import Answered, Desk
+
+__all__ = ["OFFICE", "Carried", "Entry", "Errand", "Known", "Office", "Room", "carried"]
+
+OFFICE = "office"
+"""Name of the actor in its namespace."""
+_POLL = 20.0
+"""Seconds after which whoever waits for news is told that there are none."""
+_LOOK = 0.25
+
+
+class Carried(NamedTuple):
+    """A call as it is carried."""
+
+    id: str
+    label: str
+    packed: bytes
+
+
+def carried(call: Call) -> Carried:
+    """Return a call as it is carried."""
+    return Carried(call.id, call.label, pack_call(call))
+
+
+class Entry(TypedDict):
+    """What a host says of itself."""
+
+    station: str
+    """Name of its actor, which takes calls itself; empty for one that only fetches them."""
+    labels: list[str]
+    """The label sets of its slots."""
+    workers: list[Any]
+    period: float
+    """Seconds after which it counts as gone when nothing is heard of it."""
+    pooled: bool
+    """It belongs to the pool, and ends where nobody needs it."""
+
+
+class Room(TypedDict):
+    """How much a host would begin at once."""
+
+    taken: int
+    """How many calls it had got from here when it counted."""
+    rooms: dict[str, int]
+    """For each of its label sets."""
+    busy: bool
+    """Something runs there."""
+
+
+class Errand(TypedDict):
+    """What a host is to do."""
+
+    calls: list[Carried]
+    cancel: list[str]
+    known: bool
+    """The office knows who works there."""
+    eager: bool
+    """Others wait for what this host has room for, or have some too: so it says at once when that changes."""
+    end: bool
+    """Nobody has needed the pool for long, and it ends."""
+
+
+class Known(TypedDict):
+    """What clients go by."""
+
+    address: str
+    life: str
+    version: int
+    hosts: dict[str, Entry]
+
+
+@dataclass(slots=True)
+class _Host:
+    entry: Entry
+    seen: float
+    given: int = 0
+    room: Room = field(default_factory=lambda: Room(taken=0, rooms={}, busy=False))
+    asking: asyncio.Future[None] | None = None
+    eager: bool = False
+    """It counts again, and goes on to, for calls wait that it may run."""
+    calls: list[Carried] = field(default_factory=list)
+    cancel: list[str] = field(default_factory=list)
+
+
+class Office:
+    """Knows the hosts of a namespace, brings calls to those that have room, and answers to those who have sent them.
+
+    Args:
+        namespace: of our actors.
+        idle: seconds after which a pool that nobody needs ends.
+    """
+
+    def __init__(self, namespace: str, idle: float) -> None:
+        self._idle = idle
+        self._life = uuid4().hex
+        self._address = f"ray+gcs://{ray.get_runtime_context().gcs_address}/{namespace}"
+        self._version, self._losses = 1, 0
+        self._hosts: dict[str, _Host] = {}
+        self._queues: dict[str, deque[Carried]] = {}
+        self._there: set[str] = set()
+        self._senders: dict[str, str] = {}
+        self._news: set[asyncio.Future[None]] = set()
+        self._desk: Desk | None = None
+        self._used = monotonic()
+
+    def _boxes(self) -> Desk:
+        if self._desk is None:
+            self._desk = Desk()
+            self._keeper = asyncio.ensure_future(self._keep())
+        return self._desk
+
+    # -- calls ---------------------------------------------------------------------------------------------------
+
+    async def exchange(self, mailbox: str, calls: Sequence[Carried]) -> Answered:
+        """Take calls, and return what answers there are for a mailbox, as soon as there are some."""
+        desk = self._boxes()
+        await self.take(mailbox, calls)
+        return await desk.collect(mailbox)
+
+    async def take(self, mailbox: str, calls: Iterable[Carried]) -> None:
+        """Take calls, whose answers go to a mailbox; an empty one for nobody."""
+        self._boxes()
+        for id, label, packed in calls:
+            if mailbox:
+                self._senders[id] = mailbox
+            if id not in self._there:
+                self._there.add(id)
+                self._queues.setdefault(label, deque()).append(Carried(id, label, packed))
+        self._bring()
+
+    async def answer(self, id: str, answer: bytes) -> None:
+        """Give the answer of a call that was fetched here to the one who has sent it."""
+        if (mailbox := self._senders.pop(id, "")):
+            self._boxes().put(mailbox, id, answer)
+
+    async def post(self, mailbox: str, id: str, answer: bytes) -> None:
+        """Leave something in a mailbox: the end of a canvas."""
+        self._boxes().put(mailbox, id, answer)
+
+    async def cancel(self, id: str) -> None:
+        """Tell all hosts that a task is cancelled."""
+        self._boxes()
+        for host in self._hosts.values():
+            host.cancel.append(id)
+            _wake(host)
+
+    async def queued(self, label: str) -> int:
+        """Return how many calls wait for workers of a set of labels."""
+        return len(self._queues.get(label, ()))
+
+    def _bring(self) -> None:
+        """Give calls to hosts that would begin them at once."""
+        for label, queue in list(self._queues.items()):
+            while queue:
+                host = self._free_for(label)
+                if host is None:
+                    self._have_counted(label)
+                    break
+                carried = queue.popleft()
+                self._there.discard(carried.id)
+                host.calls.append(carried)
+                host.given += 1
+                _wake(host)
+            if not queue:
+                del self._queues[label]
+
+    def _have_counted(self, label: str) -> None:
+        """Have the hosts of a label count again: what they said last may not be so any more."""
+        wanted = label_set(label)
+        for host in self._hosts.values():
+            if not host.eager and any(wanted <= label_set(each) for each in host.entry["labels"]):
+                host.eager = True
+                _wake(host)
+
+    def _free_for(self, label: str) -> _Host | None:
+        wanted = label_set(label)
+        free = [host for host in self._hosts.values() if _room(host, wanted) > 0]
+        return max(free, key=lambda host: _room(host, wanted), default=None)
+
+    # -- hosts ---------------------------------------------------------------------------------------------------
+
+    async def announce(self, id: str, entry: Entry) -> None:
+        """Learn who works at a host; one without workers leaves."""
+        self._boxes()
+        if not entry["workers"]:
+            self._leaves(id)
+            return
+        if id in self._hosts:
+            self._hosts[id].entry = entry
+            self._hosts[id].seen = monotonic()
+        else:
+            self._hosts[id] = _Host(entry, monotonic())
+        self._changed()
+
+    def _leaves(self, id: str) -> None:
+        host = self._hosts.pop(id, None)
+        if host is not None:
+            _wake(host)
+            for carried in reversed(host.calls):
+                self._there.add(carried.id)
+                self._queues.setdefault(carried.label, deque()).appendleft(carried)
+            host.calls = []
+            self._changed()
+            self._bring()
+
+    async def work(self, id: str, room: Room, limit: float) -> Errand:
+        """Return what a host is to do, as soon as there is something, or after a time; a new request ends the last."""
+        self._boxes()
+        host = self._hosts.get(id)
+        if host is None:
+            return Errand(calls=[], cancel=[], known=False, eager=False, end=False)
+        _wake(host)
+        host.asking, host.eager = None, False
+        host.seen, host.room = monotonic(), room
+        self._bring()
+        if not (host.calls or host.cancel or host.eager):
+            host.asking = asking = asyncio.get_running_loop().create_future()
+            await asyncio.wait([asking], timeout=limit)
+            if host.asking is asking:
+                host.asking = None
+                host.seen = monotonic()
+        errand = Errand(
+            calls=host.calls,
+            cancel=host.cancel,
+            known=self._hosts.get(id) is host,
+            eager=host.eager or self._shares(id),
+            end=host.entry["pooled"] and self._is_idle(),
+        )
+        host.calls, host.cancel = [], []
+        return errand
+
+    def _shares(self, id: str) -> bool:
+        """Tell whether another host has some label of this one."""
+        mine = {label for labels in self._hosts[id].entry["labels"] for label in label_set(labels)} if id in self._hosts else set()
+        return any(
+            mine & label_set(labels)
+            for other, host in self._hosts.items()
+            if other != id
+            for labels in host.entry["labels"]
+        )
+
+    def _is_idle(self) -> bool:
+        if self._queues or any(host.room["busy"] for host in self._hosts.values()):
+            self._used = monotonic()
+        return monotonic() - self._used > self._idle
+
+    # -- news ----------------------------------------------------------------------------------------------------
+
+    async def known(self) -> Known:
+        """Return what is known now."""
+        self._boxes()
+        return Known(
+            address=self._address,
+            life=f"{self._life}-{self._losses}",
+            version=self._version,
+            hosts={id: host.entry for id, host in self._hosts.items()},
+        )
+
+    async def news(self, life: str, version: int, keeps: bool) -> Known:
+        """Return what is known as soon as it is not that version any more, or after a time.
+
+        Args:
+            life: that the version is of.
+            version: what is known to the one who asks.
+            keeps: it is a runtime, for which the pool is kept.
+        """
+        self._boxes()
+        if keeps:
+            self._used = monotonic()
+        if life.startswith(self._life) and version == self._version:
+            told = asyncio.get_running_loop().create_future()
+            self._news.add(told)
+            await asyncio.wait([told], timeout=_POLL)
+            self._news.discard(told)
+        return await self.known()
+
+    def _changed(self) -> None:
+        self._version += 1
+        for told in self._news:
+            if not told.done():
+                told.set_result(None)
+
+    async def _keep(self) -> None:
+        """Notice who is not heard of any more."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            now = monotonic()
+            gone = [id for id, host in self._hosts.items() if now - host.seen > host.entry["period"]]
+            for id in gone:
+                # Stewards send again what it had taken and not claimed.
+                self._losses += 1
+                self._leaves(id)
+            self._end_when_idle()
+
+
+    def _end_when_idle(self) -> None:
+        """End, when the pool has, and nobody else is there."""
+        if not self._hosts and self._is_idle():
+            ray.kill(ray.get_runtime_context().current_actor)
+
+
+def _room(host: _Host, wanted: frozenset[str]) -> int:
+    # Not their sum: a slot of several sets of labels is counted in each.
+    rooms = (count for labels, count in host.room["rooms"].items() if wanted <= label_set(labels))
+    return max(rooms, default=0) - (host.given - host.room["taken"])
+
+
+def _wake(host: _Host) -> None:
+    if host.asking is not None and not host.asking.done():
+        host.asking.set_result(None)
