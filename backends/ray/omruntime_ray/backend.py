@@ -64,7 +64,7 @@ class RayBackend(Backend):
     def _open(self, place: Place, workers: Mapping[str, int] | None, auth: Auth) -> Network | PrivatePool:
         if place.is_private:
             return PrivatePool(workers, self._env, auth, self.mailbox, self._answers.give, self._lost)
-        network = Network(place.namespace, self.mailbox, self._answers.give, self._lost)
+        network = Network(place, self.mailbox, self._answers.give, self._lost)
         if workers:
             try:
                 network.scale(workers, self._env)
@@ -180,7 +180,7 @@ class RayBackend(Backend):
     def work(self, host: WorkerHost, stop: threading.Event) -> None:
         """Hand the calls that come to the office to a host in this process."""
         assert isinstance(self._pool, Network)
-        self._pool.keeps_pool = False
+        self._pool.news.keeps_pool = False
         self._fetching = Fetching(self, self._pool, host, stop)
         try:
             self._fetching.run()

@@ -18,7 +18,7 @@ from ray.job_config import JobConfig
 from omruntime.errors import BackendUnavailable, VersionMismatch
 from omruntime_ray.names import Place
 
-__all__ = ["join", "leave"]
+__all__ = ["come_back", "is_there", "join", "leave", "step_out"]
 
 _PATIENCE = 10.0
 _lock = threading.RLock()
@@ -68,8 +68,8 @@ def _check_same(place: Place) -> None:
         if there == place.address:
             return
     raise BackendUnavailable(
-        f"this process is part of a Ray cluster already ({there}), and Ray has one at a time in a process; close that "
-        f"runtime, or call ray.shutdown(), before you open {place.address}; or use another process"
+        f"this process is part of a Ray cluster already ({there}), and Ray has one at a time in a process; close "
+        f"that runtime, or call ray.shutdown(), before you open {place.address}; or use another process"
     )
 
 
@@ -98,11 +98,9 @@ def _initialise(place: Place) -> None:
         with _quiet_environment():
             ray.init(**options)
     except Exception as exc:
-        _clear()
+        _drop_directory()
         if "ersion mismatch" in str(exc):
-            raise VersionMismatch(
-                f"the Ray cluster at {place.address} and this process do not fit: {exc}"
-            ) from exc
+            raise VersionMismatch(f"the Ray cluster at {place.address} and this process do not fit: {exc}") from exc
         raise BackendUnavailable(f"no Ray can be had at {place.address or 'this machine'}: {exc}") from exc
 
 
@@ -138,8 +136,8 @@ def _knock(host: str, port: int) -> None:
         socket.create_connection((host, port), timeout=_PATIENCE).close()
     except OSError as exc:
         raise BackendUnavailable(
-            f"no Ray can be reached at {host}:{port}: {exc.strerror or exc}; start one with 'ray start --head', or check "
-            "the address (10001 is the port for ray://, 6379 the one for ray+gcs://)"
+            f"no Ray can be reached at {host}:{port}: {exc.strerror or exc}; start one with 'ray start --head', or "
+            "check the address (10001 is the port for ray://, 6379 the one for ray+gcs://)"
         ) from exc
 
 
@@ -153,8 +151,49 @@ def leave() -> None:
         _clear()
 
 
+def is_there(place: Place) -> bool:
+    """Tell whether somebody listens at the address of a cluster; True where Ray alone knows that address."""
+    try:
+        if (endpoint := place.endpoint or _gcs_endpoint()) is not None:
+            _knock(*endpoint)
+    except BackendUnavailable:
+        return False
+    return True
+
+
+def step_out() -> None:
+    """End this process' part in a cluster that is gone; its runtimes wait for it to come back."""
+    with _lock:
+        if _Joined.ours and ray.is_initialized():
+            ray.shutdown()
+
+
+def come_back(place: Place) -> None:
+    """Be part of the cluster again, if it is there.
+
+    Raises:
+        BackendUnavailable: it is still away.
+    """
+    with _lock:
+        if not ray.is_initialized():
+            users = _Joined.users
+            _initialise(place)
+            _Joined.ours, _Joined.address, _Joined.users = True, place.address, users
+
+
+def _gcs_endpoint() -> tuple[str, int] | None:
+    if not ray.is_initialized():
+        return None
+    host, _, port = _gcs_address().rpartition(":")
+    return (host, int(port)) if port.isdecimal() else None
+
+
 def _clear() -> None:
     _Joined.ours, _Joined.address, _Joined.users = False, "", 0
+    _drop_directory()
+
+
+def _drop_directory() -> None:
     if _Joined.directory:
         shutil.rmtree(_Joined.directory, ignore_errors=True)
         _Joined.directory = ""

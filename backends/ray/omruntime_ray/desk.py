@@ -1,4 +1,4 @@
-"""Where answers wait for those who have sent the calls: each has one exchange open, and gets all there are with it."""
+"""Where answers wait for those who have sent the calls: each has an exchange open, and gets all there are."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ class Line:
     """Sends calls to one actor and gives their answers.
 
     A call goes at once, unless others went a moment ago: then with those that have come meanwhile. A message is
-    answered as soon as any call of this process has ended: so one is open for as long as somebody waits, and one round
-    trip takes one message.
+    answered as soon as any call of this process has ended: so one is open for as long as somebody waits, and a
+    round trip takes one message.
 
     Args:
         actor: handle of the actor, which has ``exchange(mailbox, calls)``.
@@ -51,6 +51,11 @@ class Line:
     def is_closed(self) -> bool:
         """Whether nothing more is sent: it was closed, or the actor is gone or leaves."""
         return self._closed or self._leaving
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for anything that it could bring."""
+        return self._closed or (self._leaving and not self._expected)
 
     def send(self, calls: Sequence[Sent]) -> bool:
         """Send calls; False where the line is closed, and they were not sent."""

@@ -145,7 +145,7 @@ class Office:
 
     async def answer(self, id: str, answer: bytes) -> None:
         """Give the answer of a call that was fetched here to the one who has sent it."""
-        if (mailbox := self._senders.pop(id, "")):
+        if mailbox := self._senders.pop(id, ""):
             self._boxes().put(mailbox, id, answer)
 
     async def post(self, mailbox: str, id: str, answer: bytes) -> None:
@@ -219,7 +219,7 @@ class Office:
             self._bring()
 
     async def work(self, id: str, room: Room, limit: float) -> Errand:
-        """Return what a host is to do, as soon as there is something, or after a time; a new request ends the last."""
+        """Return what a host is to do, once there is something, or after a time; a new request ends the last."""
         self._boxes()
         host = self._hosts.get(id)
         if host is None:
@@ -246,13 +246,10 @@ class Office:
 
     def _shares(self, id: str) -> bool:
         """Tell whether another host has some label of this one."""
-        mine = {label for labels in self._hosts[id].entry["labels"] for label in label_set(labels)} if id in self._hosts else set()
-        return any(
-            mine & label_set(labels)
-            for other, host in self._hosts.items()
-            if other != id
-            for labels in host.entry["labels"]
-        )
+        if id not in self._hosts:
+            return False
+        mine = _labels(self._hosts[id])
+        return any(mine & _labels(host) for other, host in self._hosts.items() if other != id)
 
     def _is_idle(self) -> bool:
         if self._queues or any(host.room["busy"] for host in self._hosts.values()):
@@ -307,11 +304,14 @@ class Office:
                 self._leaves(id)
             self._end_when_idle()
 
-
     def _end_when_idle(self) -> None:
         """End, when the pool has, and nobody else is there."""
         if not self._hosts and self._is_idle():
             ray.kill(ray.get_runtime_context().current_actor)
+
+
+def _labels(host: _Host) -> frozenset[str]:
+    return frozenset().union(*map(label_set, host.entry["labels"]))
 
 
 def _room(host: _Host, wanted: frozenset[str]) -> int:

@@ -10,6 +10,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from omruntime.abc import label_set
 from omruntime.errors import BackendUnavailable
+from omruntime_ray.reach import CONCURRENCY, START_LIMIT
 from omruntime_ray.station import Order, Station, Wanted, settled
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["scale"]
 
-_CONCURRENCY = 1_000_000
-_START_LIMIT = 120.0
 _LABEL = "label:"
 
 
@@ -34,20 +33,22 @@ def scale(network: Network, workers: Mapping[str, int], env: Mapping[str, str]) 
         kept = {name for name, _, share in names if share}
         for name in [each for each in network.stations() if _is_of(each, labels) and each not in kept]:
             ray.get_actor(name, network.namespace).order.remote(Order(close=True))
-        started += [(name, labels, share, _start(network, name, node, labels, share, env)) for name, node, share in names if share]
+        for name, node, share in names:
+            if share:
+                started.append((name, labels, share, _start(network, name, node, labels, share, env)))
     for name, labels, share, actor in started:
         _settle(name, labels, share, actor)
-    network.await_stations({name for name, *_ in started}, _START_LIMIT)
+    network.await_stations({name for name, *_ in started}, START_LIMIT)
 
 
 def _settle(name: str, labels: str, share: int, actor: Any) -> None:
     try:
-        settled(ray.get(actor.opened.remote(), timeout=_START_LIMIT))
+        settled(ray.get(actor.opened.remote(), timeout=START_LIMIT))
     except ray.exceptions.GetTimeoutError as exc:
         raise BackendUnavailable(
-            f"the actor {name!r} has not started within {_START_LIMIT:.0f} s; see what the cluster lacks: ray status"
+            f"the actor {name!r} has not started within {START_LIMIT:.0f} s; see what the cluster lacks: ray status"
         ) from exc
-    settled(ray.get(actor.order.remote(Order(scale={labels: share})), timeout=_START_LIMIT))
+    settled(ray.get(actor.order.remote(Order(scale={labels: share})), timeout=START_LIMIT))
 
 
 def _start(network: Network, name: str, node: str, labels: str, share: int, env: Mapping[str, str]) -> Any:
@@ -60,7 +61,7 @@ def _start(network: Network, name: str, node: str, labels: str, share: int, env:
         get_if_exists=True,
         num_cpus=0,
         max_restarts=-1,
-        max_concurrency=_CONCURRENCY,
+        max_concurrency=CONCURRENCY,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True),
     ).remote(wanted)
 

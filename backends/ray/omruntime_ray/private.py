@@ -13,12 +13,10 @@ from omruntime.abc import Call, WorkerInfo
 from omruntime.auth import Auth
 from omruntime_ray.line import Line
 from omruntime_ray.office import carried
-from omruntime_ray.network import ANSWER_LIMIT, CONCURRENCY
+from omruntime_ray.reach import ANSWER_LIMIT, CONCURRENCY, START_LIMIT
 from omruntime_ray.station import Order, Station, Wanted, settled
 
 __all__ = ["PrivatePool"]
-
-_START_LIMIT = 60.0
 
 
 class PrivatePool:
@@ -44,7 +42,7 @@ class PrivatePool:
         kind: Any = ray.remote(Station)
         self._actor: Any = kind.options(num_cpus=0, max_concurrency=CONCURRENCY).remote(wanted)
         self._stores: set[str] = set()
-        self.lease: str = settled(ray.get(self._actor.open.remote(auth.user, auth.secret()), timeout=_START_LIMIT))
+        self.lease: str = settled(ray.get(self._actor.open.remote(auth.user, auth.secret()), timeout=START_LIMIT))
         self._line = Line(self._actor, mailbox, give, lost)
 
     def send(self, calls: Sequence[Call]) -> None:
@@ -73,7 +71,7 @@ class PrivatePool:
         """Stop a task."""
         self._actor.order.remote(Order(cancel=id))
 
-    def scale(self, workers: Mapping[str, int]) -> None:
+    def scale(self, workers: Mapping[str, int], env: Mapping[str, str]) -> None:
         """Have as many slots as it says."""
         self.order(Order(scale=dict(workers)))
 

@@ -112,9 +112,7 @@ class Station:
         return self._opened
 
     def _open_private(self, auth: Auth) -> str:
-        self._host = Host.of(
-            _Tied(self), self._wanted["workers"], auth, tied=True, env=self._wanted["env"]
-        )
+        self._host = Host.of(_Tied(self), self._wanted["workers"], auth, tied=True, env=self._wanted["env"])
         return self._host.id
 
     async def opened(self) -> Said:
@@ -134,7 +132,7 @@ class Station:
     # -- calls ---------------------------------------------------------------------------------------------------
 
     async def exchange(self, mailbox: str, calls: Sequence[Carried]) -> Answered:
-        """Take calls, each with its id, and return what answers there are for a mailbox, as soon as there are some."""
+        """Take calls, and return what answers there are for a mailbox, as soon as there are some."""
         desk = self._boxes()
         if calls:
             await self.take(mailbox, calls)
@@ -164,7 +162,8 @@ class Station:
 
     async def order(self, order: Order) -> Said:
         """Do something that is no call."""
-        return await self._soon(_said, partial(self._carry_out, order))
+        said: Said = await self._soon(_said, partial(self._carry_out, order))
+        return said
 
     def _carry_out(self, order: Order) -> Any:
         host = self._host
