@@ -9,7 +9,8 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 import ray
@@ -21,6 +22,8 @@ from omruntime_ray.names import Place
 __all__ = ["come_back", "is_there", "join", "leave", "step_out"]
 
 _PATIENCE = 10.0
+_LONGEST = 24
+"""Characters; a socket's name has at most 107 of them, on macOS 103."""
 _lock = threading.RLock()
 
 
@@ -38,6 +41,7 @@ class _Joined:
     ours = False
     address = ""
     directory = ""
+    life: _Life | None = None
 
 
 def join(place: Place) -> None:
@@ -90,18 +94,23 @@ def _initialise(place: Place) -> None:
         "job_config": _without_paths(),
     }
     if place.is_private:
-        _Joined.directory = tempfile.mkdtemp(prefix="omr-ray-")
+        _Joined.directory = tempfile.mkdtemp(prefix="omr-ray-", dir=_short_place())
         options |= {"address": "local", "include_dashboard": False, "_temp_dir": _Joined.directory}
     else:
         options["address"] = place.address
     try:
-        with _quiet_environment():
-            ray.init(**options)
+        _Joined.life = _Life(options)
     except Exception as exc:
         _drop_directory()
         if "ersion mismatch" in str(exc):
             raise VersionMismatch(f"the Ray cluster at {place.address} and this process do not fit: {exc}") from exc
         raise BackendUnavailable(f"no Ray can be had at {place.address or 'this machine'}: {exc}") from exc
+
+
+def _short_place() -> str:
+    """Return a folder for temporary ones whose name is short enough: Ray makes sockets far below it."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= _LONGEST else "/tmp"
 
 
 class _NoPaths(list[str]):
@@ -116,6 +125,46 @@ def _without_paths() -> JobConfig:
     config = JobConfig()
     config._py_driver_sys_path = _NoPaths()  # noqa: SLF001  (there is no other way to have Ray add no folder)
     return config
+
+
+class _Life:
+    """The thread in which Ray is initialised, and shut down again.
+
+    Ray names objects by job, thread and number; the thread that initialises it begins at the same name in each new
+    cluster, where another one may go on with the names of the last: so this one does nothing else. And what Ray
+    starts ends with the thread that has started it.
+
+    Args:
+        options: for `ray.init`.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self._begun: Future[None] = Future()
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="omruntime-ray-life", daemon=True)
+        self._thread.start()
+        try:
+            self._begun.result()
+        except BaseException:
+            self._thread.join()
+            raise
+
+    def _run(self) -> None:
+        try:
+            with _quiet_environment():
+                ray.init(**self._options)
+        except BaseException as exc:  # noqa: BLE001  (whoever waits gets it)
+            self._begun.set_exception(exc)
+            return
+        self._begun.set_result(None)
+        self._enough.wait()
+        ray.shutdown()
+
+    def end(self) -> None:
+        """Shut Ray down."""
+        self._enough.set()
+        self._thread.join()
 
 
 @contextlib.contextmanager
@@ -147,8 +196,14 @@ def leave() -> None:
         _Joined.users -= 1
         if _Joined.users > 0 or not _Joined.ours:
             return
-        ray.shutdown()
+        _end()
         _clear()
+
+
+def _end() -> None:
+    life, _Joined.life = _Joined.life, None
+    if life is not None:
+        life.end()
 
 
 def is_there(place: Place) -> bool:
@@ -164,8 +219,7 @@ def is_there(place: Place) -> bool:
 def step_out() -> None:
     """End this process' part in a cluster that is gone; its runtimes wait for it to come back."""
     with _lock:
-        if _Joined.ours and ray.is_initialized():
-            ray.shutdown()
+        _end()
 
 
 def come_back(place: Place) -> None:

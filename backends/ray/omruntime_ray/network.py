@@ -13,6 +13,7 @@ import ray
 
 from omruntime.abc import Call, WorkerInfo, label_set
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError
+from omruntime.masking import mask
 from omruntime_ray.line import Line
 from omruntime_ray.names import Place
 from omruntime_ray.news import News
@@ -54,6 +55,7 @@ class Network:
         self._lines: dict[str, Line] = {}
         self._old: list[Line] = []
         self._wanted: dict[str, int] = {}
+        self._stores: set[tuple[str, str]] = set()
         self._env: Mapping[str, str] = {}
         self.news = News(place, self._hear, self._restore)
         self.address = self.news.known["address"]
@@ -163,7 +165,11 @@ class Network:
         return self.news.office.work.remote(id, room, limit).future()
 
     def expect_store(self, url: str) -> None:
-        """Nothing: who works here looks after itself."""
+        """Have the hosts look after a store, unless its URL is a secret: those they learn from the calls alone."""
+        office = self.life.partition("-")[0]
+        if (office, url) not in self._stores and mask(url) == url:
+            self.news.office.look_after.remote(url)
+            self._stores.add((office, url))
 
     def queued(self, label: str) -> int | None:
         """Return how many calls of a label the office has; None where a host has them itself."""

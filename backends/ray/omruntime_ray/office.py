@@ -71,6 +71,8 @@ class Errand(TypedDict):
     """The office knows who works there."""
     eager: bool
     """Others wait for what this host has room for, or have some too: so it says at once when that changes."""
+    stores: list[str]
+    """Stores that it shall look after from now on: their tasks may be owed by a host that is gone."""
     end: bool
     """Nobody has needed the pool for long, and it ends."""
 
@@ -95,6 +97,7 @@ class _Host:
     """It counts again, and goes on to, for calls wait that it may run."""
     calls: list[Carried] = field(default_factory=list)
     cancel: list[str] = field(default_factory=list)
+    stores: set[str] = field(default_factory=set)
 
 
 class Office:
@@ -114,6 +117,7 @@ class Office:
         self._queues: dict[str, deque[Carried]] = {}
         self._there: set[str] = set()
         self._senders: dict[str, str] = {}
+        self._stores: set[str] = set()
         self._news: set[asyncio.Future[None]] = set()
         self._desk: Desk | None = None
         self._used = monotonic()
@@ -157,6 +161,13 @@ class Office:
         self._boxes()
         for host in self._hosts.values():
             host.cancel.append(id)
+            _wake(host)
+
+    async def look_after(self, store: str) -> None:
+        """Have all hosts look after a store, those that join later too."""
+        self._boxes()
+        self._stores.add(store)
+        for host in self._hosts.values():
             _wake(host)
 
     async def queued(self, label: str) -> int:
@@ -223,12 +234,12 @@ class Office:
         self._boxes()
         host = self._hosts.get(id)
         if host is None:
-            return Errand(calls=[], cancel=[], known=False, eager=False, end=False)
+            return Errand(calls=[], cancel=[], known=False, eager=False, stores=[], end=False)
         _wake(host)
         host.asking, host.eager = None, False
         host.seen, host.room = monotonic(), room
         self._bring()
-        if not (host.calls or host.cancel or host.eager):
+        if not (host.calls or host.cancel or host.eager or self._stores - host.stores):
             host.asking = asking = asyncio.get_running_loop().create_future()
             await asyncio.wait([asking], timeout=limit)
             if host.asking is asking:
@@ -239,9 +250,11 @@ class Office:
             cancel=host.cancel,
             known=self._hosts.get(id) is host,
             eager=host.eager or self._shares(id),
+            stores=sorted(self._stores - host.stores),
             end=host.entry["pooled"] and self._is_idle(),
         )
         host.calls, host.cancel = [], []
+        host.stores |= self._stores
         return errand
 
     def _shares(self, id: str) -> bool:

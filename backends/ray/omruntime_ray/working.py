@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from concurrent.futures import Future
 from functools import partial
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from omruntime.abc import WorkerHost
-from omruntime.errors import BackendUnavailable
+from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime.ledger import lease_period
 from omruntime.worker import Host
 from omruntime_ray.office import Errand, Room
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fetching"]
 
+_log = logging.getLogger("omruntime.worker")
 _LIMIT = 0.5
 """Seconds that a question to the office is open, before it is asked again."""
 _TRIES = 20
@@ -115,5 +117,15 @@ class Fetching:
         for task in errand["cancel"]:
             if isinstance(self._host, Host):
                 self._host.cancel(task)
+        for store in errand["stores"]:
+            self._look_after(store)
         if errand["end"]:
             self._backend.on_end()
+
+    def _look_after(self, store: str) -> None:
+        try:
+            if isinstance(self._host, Host):
+                self._host.look_after(store)
+        except OmegaRuntimeError as exc:
+            # It may be that of another machine; a call that names it says so to whoever has sent it.
+            _log.info("the store at %s cannot be looked after here: %s", store, exc)
