@@ -91,13 +91,14 @@ def _initialise(place: Place) -> None:
         "log_to_driver": False,
         "logging_level": logging.ERROR,
         "namespace": place.namespace,
-        "job_config": _without_paths(),
     }
     if place.is_private:
         _Joined.directory = tempfile.mkdtemp(prefix="omr-ray-", dir=_short_place())
         options |= {"address": "local", "include_dashboard": False, "_temp_dir": _Joined.directory}
     else:
         options["address"] = place.address
+    if not place.by_client:
+        options["job_config"] = _without_paths()
     try:
         _Joined.life = _Life(options)
     except Exception as exc:

@@ -67,7 +67,7 @@ class Desk:
     async def collect(self, mailbox: str) -> Answered:
         """Return all answers of a mailbox as soon as there are some."""
         box = self._boxes.setdefault(mailbox, _Box(since=monotonic()))
-        while not box.answers:
+        if not box.answers:
             waiter: asyncio.Future[None] = self._loop.create_future()
             box.waiting.append(waiter)
             await waiter
@@ -75,3 +75,10 @@ class Desk:
         if not box.waiting and self._boxes.get(mailbox) is box:
             del self._boxes[mailbox]
         return answers
+
+    def let_go(self, mailbox: str) -> None:
+        """Answer all who wait for a mailbox, though there is nothing: they do not want it any more."""
+        box = self._boxes.pop(mailbox, None)
+        for waiter in box.waiting if box is not None else ():
+            if not waiter.done():
+                waiter.set_result(None)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
+import ray
+
+from omruntime_ray.desk import Answered
 from omruntime_ray.office import Carried
 
 __all__ = ["Line", "Sent"]
 
 _MOMENT = 0.0005
 """Seconds after a message in which the next calls are gathered."""
+
+_LOOK = 1.0
+"""Seconds after which somebody who reads looks whether the line was closed."""
 
 Sent = tuple[str, str, Carried]
 """A call on its way: its id, its name, and what is carried."""
@@ -41,10 +48,13 @@ class Line:
     ) -> None:
         self._actor, self._mailbox, self._give, self._lost = actor, mailbox, give, lost
         self._changed = threading.Condition()
+        self._sending = threading.Lock()
         self._expected: set[str] = set()
         self._queue: list[Sent] = []
-        self._open, self._sent = 0, 0.0
-        self._thread: threading.Thread | None = None
+        self._open: deque[Any] = deque()
+        """Messages that are not answered; the actor answers the oldest first."""
+        self._sent = 0.0
+        self._threads: list[threading.Thread] = []
         self._closed = self._leaving = False
 
     @property
@@ -67,7 +77,7 @@ class Line:
             if not free:
                 self._queue += calls
                 self._start()
-                self._changed.notify()
+                self._changed.notify_all()
                 return True
         self._exchange(calls)
         return True
@@ -81,11 +91,12 @@ class Line:
         self._exchange(())
 
     def _start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="omruntime-ray-line", daemon=True)
-            self._thread.start()
+        if not self._threads:
+            for act in (self._send_what_comes, self._read):
+                self._threads.append(threading.Thread(target=act, name="omruntime-ray-line", daemon=True))
+                self._threads[-1].start()
 
-    def _run(self) -> None:
+    def _send_what_comes(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._queue or self.is_closed)
@@ -95,25 +106,39 @@ class Line:
             self._exchange(calls)
 
     def _exchange(self, calls: Sequence[Sent]) -> None:
-        with self._changed:
-            self._open += 1
-            self._sent = monotonic()
         name = f"{calls[0][1]} (+{len(calls) - 1})" if len(calls) > 1 else calls[0][1] if calls else "wait"
         method = self._actor.exchange.options(name=name)
         try:
-            method.remote(self._mailbox, [call[2] for call in calls]).future().add_done_callback(self._came)
+            with self._sending:
+                message = method.remote(self._mailbox, [call[2] for call in calls])
+                with self._changed:
+                    self._sent = monotonic()
+                    self._open.append(message)
+                    self._start()
+                    self._changed.notify_all()
         except Exception as exc:  # noqa: BLE001  (whatever Ray makes of an actor that is gone)
             self._fail(exc)
 
-    def _came(self, done: Any) -> None:
-        if done.cancelled():
-            return
-        if (error := done.exception()) is not None:
-            self._fail(error)
-            return
-        answers = done.result()
+    def _read(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._open or self._closed)
+                if self._closed:
+                    return
+                message = self._open[0]
+            try:
+                # In a thread: what Ray calls when an object has come takes half a millisecond more.
+                answers: Answered = ray.get(message, timeout=_LOOK)
+            except ray.exceptions.GetTimeoutError:
+                continue
+            except Exception as exc:  # noqa: BLE001  (whatever Ray makes of an actor that is gone)
+                self._fail(exc)
+                return
+            self._take(answers)
+
+    def _take(self, answers: Answered) -> None:
         with self._changed:
-            self._open -= 1
+            self._open.popleft()
             self._expected.difference_update(id for id, _ in answers)
             again = bool(self._expected) and not self._open and not self._closed
         if again:
@@ -127,19 +152,25 @@ class Line:
                 return
             self._closed = True
             ids, self._expected = list(self._expected), set()
-            self._changed.notify()
+            self._changed.notify_all()
         self._lost(ids, error)
 
     def close_when_idle(self) -> None:
         """Send nothing more; answers come still."""
         with self._changed:
             self._leaving = True
-            self._changed.notify()
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Expect nothing any more."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+            waits = bool(self._open)
+            self._changed.notify_all()
+        if waits:
+            try:
+                self._actor.let_go.remote(self._mailbox)
+            except Exception:  # noqa: BLE001  (it is gone; the thread that reads finds that out)
+                pass
+        for thread in self._threads:
+            thread.join()

@@ -14,7 +14,7 @@ from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime_ray.connection import come_back, is_there, step_out
 from omruntime_ray.names import Place
 from omruntime_ray.office import OFFICE, Known, Office
-from omruntime_ray.reach import ANSWER_LIMIT, CONCURRENCY
+from omruntime_ray.reach import ANSWER_LIMIT, CONCURRENCY, START_LIMIT
 
 __all__ = ["News"]
 
@@ -44,7 +44,7 @@ class News:
         self.keeps_pool = True
         self._away = self._closed = False
         self._office: Any = self._find()
-        self.known: Known = ray.get(self._office.known.remote(), timeout=ANSWER_LIMIT)
+        self.known: Known = ray.get(self._office.known.remote(), timeout=START_LIMIT)
         self._heard: SimpleQueue[Any] = SimpleQueue()
         self._pause = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="omruntime-ray-news", daemon=True)

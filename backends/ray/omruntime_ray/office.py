@@ -147,6 +147,10 @@ class Office:
                 self._queues.setdefault(label, deque()).append(Carried(id, label, packed))
         self._bring()
 
+    async def let_go(self, mailbox: str) -> None:
+        """Expect nobody to ask for a mailbox any more."""
+        self._boxes().let_go(mailbox)
+
     async def answer(self, id: str, answer: bytes) -> None:
         """Give the answer of a call that was fetched here to the one who has sent it."""
         if mailbox := self._senders.pop(id, ""):

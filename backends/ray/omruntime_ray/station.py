@@ -138,6 +138,10 @@ class Station:
             await self.take(mailbox, calls)
         return await desk.collect(mailbox)
 
+    async def let_go(self, mailbox: str) -> None:
+        """Expect nobody to ask for a mailbox any more."""
+        self._boxes().let_go(mailbox)
+
     async def take(self, mailbox: str, calls: Sequence[Carried]) -> None:
         """Take calls, whose answers go to a mailbox; an empty one for nobody."""
         self._boxes()
