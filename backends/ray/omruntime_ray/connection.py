@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import shutil
-import socket
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,10 +17,10 @@ from ray.job_config import JobConfig
 
 from omruntime.errors import BackendUnavailable, VersionMismatch
 from omruntime_ray.names import Place
+from omruntime_ray.reach import knock
 
 __all__ = ["come_back", "is_there", "join", "leave", "step_out"]
 
-_PATIENCE = 10.0
 _LONGEST = 24
 """Characters; a socket's name has at most 107 of them, on macOS 103."""
 _lock = threading.RLock()
@@ -86,7 +85,7 @@ def _gcs_address() -> str:
 
 def _initialise(place: Place) -> None:
     if (endpoint := place.endpoint) is not None:
-        _knock(*endpoint)
+        knock(*endpoint)
     options: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": logging.ERROR,
@@ -181,16 +180,6 @@ def _quiet_environment() -> Iterator[None]:
             del os.environ[name]
 
 
-def _knock(host: str, port: int) -> None:
-    try:
-        socket.create_connection((host, port), timeout=_PATIENCE).close()
-    except OSError as exc:
-        raise BackendUnavailable(
-            f"no Ray can be reached at {host}:{port}: {exc.strerror or exc}; start one with 'ray start --head', or "
-            "check the address (10001 is the port for ray://, 6379 the one for ray+gcs://)"
-        ) from exc
-
-
 def leave() -> None:
     """Need it no more; the last one ends what was initialised here."""
     with _lock:
@@ -211,7 +200,7 @@ def is_there(place: Place) -> bool:
     """Tell whether somebody listens at the address of a cluster; True where Ray alone knows that address."""
     try:
         if (endpoint := place.endpoint or _gcs_endpoint()) is not None:
-            _knock(*endpoint)
+            knock(*endpoint)
     except BackendUnavailable:
         return False
     return True
