@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Self
@@ -24,6 +26,21 @@ from omruntime_ray.station import LOOK_INTO_THE_LEDGER, answer_of
 from omruntime_ray.working import Fetching
 
 __all__ = ["RayBackend"]
+
+_tied: weakref.WeakSet[RayBackend] = weakref.WeakSet()
+
+
+def _close_tied() -> None:
+    """Wait for the tasks of private engines, as an Executor does; an interrupt stops waiting."""
+    for backend in list(_tied):
+        try:
+            backend.close()
+        except KeyboardInterrupt:
+            backend.close_now()
+
+
+# Ray has registered its own end when it was imported, and what is registered later is called before.
+atexit.register(_close_tied)
 
 
 class RayBackend(Backend):
@@ -59,6 +76,7 @@ class RayBackend(Backend):
             raise
         self.address, self.lease = self._pool.address, self._pool.lease
         if self.lease:
+            _tied.add(self)
             self.capabilities = self.capabilities - {Capability.DETACHED}
 
     def _open(self, place: Place, workers: Mapping[str, int] | None, auth: Auth) -> Network | PrivatePool:
@@ -180,7 +198,7 @@ class RayBackend(Backend):
     def work(self, host: WorkerHost, stop: threading.Event) -> None:
         """Hand the calls that come to the office to a host in this process."""
         assert isinstance(self._pool, Network)
-        self._pool.news.keeps_pool = False
+        self._pool.news.keeps_pool, self._pool.news.founds = False, not self.station
         self._fetching = Fetching(self, self._pool, host, stop)
         try:
             self._fetching.run()

@@ -17,7 +17,7 @@ from ray.job_config import JobConfig
 
 from omruntime.errors import BackendUnavailable, VersionMismatch
 from omruntime_ray.names import Place
-from omruntime_ray.reach import knock
+from omruntime_ray.reach import is_same, knock
 
 __all__ = ["come_back", "is_there", "join", "leave", "step_out"]
 
@@ -68,7 +68,7 @@ def _check_same(place: Place) -> None:
         there = _Joined.address or "a private one"
     else:
         there = _gcs_address()
-        if there == place.address:
+        if place.by_client or (place.endpoint is not None and is_same(place.endpoint, _split(there))):
             return
     raise BackendUnavailable(
         f"this process is part of a Ray cluster already ({there}), and Ray has one at a time in a process; close "
@@ -226,10 +226,12 @@ def come_back(place: Place) -> None:
 
 
 def _gcs_endpoint() -> tuple[str, int] | None:
-    if not ray.is_initialized():
-        return None
-    host, _, port = _gcs_address().rpartition(":")
-    return (host, int(port)) if port.isdecimal() else None
+    return _split(_gcs_address()) if ray.is_initialized() else None
+
+
+def _split(address: str) -> tuple[str, int] | None:
+    host, _, port = address.rpartition(":")
+    return (host.strip("[]"), int(port)) if port.isdecimal() else None
 
 
 def _clear() -> None:

@@ -37,14 +37,20 @@ class News:
     Attributes:
         known: what was heard last.
         keeps_pool: this process is a runtime's, for which the pool is kept.
+        founds: it starts an office where there is none any more; an actor of the pool does not, and ends with it.
     """
 
     def __init__(self, place: Place, changed: Callable[[Known], None], came_back: Callable[[], None]) -> None:
         self._place, self._changed, self._came_back = place, changed, came_back
-        self.keeps_pool = True
+        self.keeps_pool = self.founds = True
         self._away = self._closed = False
         self._office: Any = self._find()
-        self.known: Known = ray.get(self._office.known.remote(), timeout=START_LIMIT)
+        try:
+            self.known: Known = ray.get(self._office.known.remote(), timeout=START_LIMIT)
+        except ray.exceptions.RayActorError:
+            # It has just ended, since nobody had needed it.
+            self._office = self._find()
+            self.known = ray.get(self._office.known.remote(), timeout=START_LIMIT)
         self._heard: SimpleQueue[Any] = SimpleQueue()
         self._pause = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="omruntime-ray-news", daemon=True)
@@ -115,7 +121,7 @@ class News:
                 self._away = True
                 step_out()
                 return
-            office = self._find()
+            office = self._find() if self.founds else ray.get_actor(OFFICE, self._place.namespace)
             known: Known = ray.get(office.known.remote(), timeout=ANSWER_LIMIT)
         except (OmegaRuntimeError, ray.exceptions.RayError, OSError, RuntimeError, ValueError):
             # The next turn tries again.

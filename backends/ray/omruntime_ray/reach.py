@@ -7,7 +7,7 @@ import socket
 
 from omruntime.errors import BackendUnavailable
 
-__all__ = ["ANSWER_LIMIT", "CONCURRENCY", "START_LIMIT", "knock"]
+__all__ = ["ANSWER_LIMIT", "CONCURRENCY", "START_LIMIT", "is_same", "knock"]
 
 CONCURRENCY = 1_000_000
 """Calls that wait in an actor take nothing but memory."""
@@ -46,3 +46,28 @@ def knock(host: str, port: int) -> None:
         f"no Ray can be reached at {host}:{port}: {why}; start one with 'ray start --head', or check the address "
         "(10001 is the port for ray://, 6379 the one for ray+gcs://)"
     ) from None
+
+
+def is_same(one: tuple[str, int], other: tuple[str, int] | None) -> bool:
+    """Tell whether two addresses are of one program: Ray knows itself by that of the machine, not by 127.0.0.1."""
+    if other is None or one[1] != other[1]:
+        return False
+    hosts = {_resolved(one[0]), _resolved(other[0])}
+    return len(hosts) == 1 or all(map(_is_here, hosts))
+
+
+def _resolved(host: str) -> str:
+    try:
+        return socket.gethostbyname(host)
+    except OSError:
+        return host
+
+
+def _is_here(host: str) -> bool:
+    """Tell whether this machine has an address: nobody else's can be bound."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return False
+    return True

@@ -144,7 +144,7 @@ class RayServer:
     def _processes(self) -> list[int]:
         """Return the processes that have its directory in their command, and those that these have started."""
         table = subprocess.run(
-            ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+            ["ps", "-Aww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
         ).stdout
         rows = [line.split(None, 2) for line in table.splitlines()]
         found = [int(row[0]) for row in rows if len(row) == 3 and str(self.place) in row[2]]
