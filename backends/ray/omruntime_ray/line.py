@@ -10,14 +10,17 @@ from typing import Any
 
 import ray
 
-from omruntime_ray.desk import Answered
-from omruntime_ray.office import Carried
+from omruntime_ray.desk import Answered, unpacked_answers
+from omruntime_ray.office import Carried, packed_calls
 
 __all__ = ["Line", "Sent"]
 
 _MOMENT = 0.0005
 """Seconds after a message in which the next calls are gathered."""
 
+_FEW = 16
+_LINGER = 0.002
+"""Seconds for which an answer waits for others, where more than a few are open."""
 _LOOK = 1.0
 """Seconds after which somebody who reads looks whether the line was closed."""
 
@@ -52,7 +55,7 @@ class Line:
         self._expected: set[str] = set()
         self._queue: list[Sent] = []
         self._open: deque[Any] = deque()
-        """Messages that are not answered; the actor answers the oldest first."""
+        """The message that is answered when there is something, if there is one."""
         self._sent = 0.0
         self._threads: list[threading.Thread] = []
         self._closed = self._leaving = False
@@ -107,12 +110,17 @@ class Line:
 
     def _exchange(self, calls: Sequence[Sent]) -> None:
         name = f"{calls[0][1]} (+{len(calls) - 1})" if len(calls) > 1 else calls[0][1] if calls else "wait"
-        method = self._actor.exchange.options(name=name)
         try:
             with self._sending:
-                message = method.remote(self._mailbox, [call[2] for call in calls])
+                self._sent = monotonic()
+                taken = packed_calls([call[2] for call in calls]) if calls else b""
+                if self._open:
+                    # The answers come with the one that is open.
+                    self._actor.take.options(name=name).remote(self._mailbox, taken)
+                    return
+                linger = _LINGER if len(self._expected) > _FEW else 0.0
+                message = self._actor.exchange.options(name=name).remote(self._mailbox, taken, linger)
                 with self._changed:
-                    self._sent = monotonic()
                     self._open.append(message)
                     self._start()
                     self._changed.notify_all()
@@ -128,7 +136,7 @@ class Line:
                 message = self._open[0]
             try:
                 # In a thread: what Ray calls when an object has come takes half a millisecond more.
-                answers: Answered = ray.get(message, timeout=_LOOK)
+                answers = unpacked_answers(ray.get(message, timeout=_LOOK))
             except ray.exceptions.GetTimeoutError:
                 continue
             except Exception as exc:  # noqa: BLE001  (whatever Ray makes of an actor that is gone)
@@ -137,10 +145,10 @@ class Line:
             self._take(answers)
 
     def _take(self, answers: Answered) -> None:
-        with self._changed:
+        with self._sending, self._changed:
             self._open.popleft()
             self._expected.difference_update(id for id, _ in answers)
-            again = bool(self._expected) and not self._open and not self._closed
+            again = bool(self._expected) and not self._closed
         if again:
             self._exchange(())
         for id, answer in answers:

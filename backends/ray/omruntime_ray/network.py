@@ -17,7 +17,7 @@ from omruntime.masking import mask
 from omruntime_ray.line import Line
 from omruntime_ray.names import Place
 from omruntime_ray.news import News
-from omruntime_ray.office import OFFICE, Entry, Known, Room, carried
+from omruntime_ray.office import OFFICE, Entry, Known, Room, carried, packed_calls
 from omruntime_ray.pool import scale
 from omruntime_ray.reach import ANSWER_LIMIT
 
@@ -122,7 +122,7 @@ class Network:
 
     def forward(self, call: Call) -> None:
         """Send a call whose answer nobody waits for."""
-        taken = [carried(call)]
+        taken = packed_calls([carried(call)])
         way = self._way_of(call.label)
         actor = self.news.office
         if way != OFFICE:

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, NamedTuple, TypedDict
 from uuid import uuid4
 
+import msgspec
 import ray
 
 from omruntime.abc import Call, label_set, pack_call
-from omruntime_ray.desk import Answered, Desk
+from omruntime_ray.desk import Desk, packed_answers
 
-__all__ = ["OFFICE", "Carried", "Entry", "Errand", "Known", "Office", "Room", "carried"]
+__all__ = [
+    "OFFICE",
+    "Carried",
+    "Entry",
+    "Errand",
+    "Known",
+    "Office",
+    "Room",
+    "carried",
+    "packed_calls",
+    "unpacked_calls",
+]
 
 OFFICE = "office"
 """Name of the actor in its namespace."""
@@ -30,6 +42,20 @@ class Carried(NamedTuple):
     id: str
     label: str
     packed: bytes
+
+
+_encoder = msgspec.msgpack.Encoder()
+_calls = msgspec.msgpack.Decoder(list[Carried])
+
+
+def packed_calls(calls: Sequence[Carried]) -> bytes:
+    """Return calls as bytes, which Ray carries faster than whatever else."""
+    return _encoder.encode(calls)
+
+
+def unpacked_calls(packed: bytes) -> list[Carried]:
+    """Return the calls that `packed_calls` made these bytes of."""
+    return _calls.decode(packed)
 
 
 def carried(call: Call) -> Carried:
@@ -130,16 +156,17 @@ class Office:
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
-    async def exchange(self, mailbox: str, calls: Sequence[Carried]) -> Answered:
+    async def exchange(self, mailbox: str, calls: bytes, linger: float) -> bytes:
         """Take calls, and return what answers there are for a mailbox, as soon as there are some."""
         desk = self._boxes()
-        await self.take(mailbox, calls)
-        return await desk.collect(mailbox)
+        if calls:
+            await self.take(mailbox, calls)
+        return packed_answers(await desk.collect(mailbox))
 
-    async def take(self, mailbox: str, calls: Iterable[Carried]) -> None:
+    async def take(self, mailbox: str, calls: bytes) -> None:
         """Take calls, whose answers go to a mailbox; an empty one for nobody."""
         self._boxes()
-        for id, label, packed in calls:
+        for id, label, packed in unpacked_calls(calls):
             if mailbox:
                 self._senders[id] = mailbox
             if id not in self._there:

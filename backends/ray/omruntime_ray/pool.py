@@ -10,8 +10,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from omruntime.abc import label_set
 from omruntime.errors import BackendUnavailable
-from omruntime_ray.reach import CONCURRENCY, START_LIMIT
-from omruntime_ray.station import Order, Station, Wanted, settled
+from omruntime_ray.reach import ACTING, START_LIMIT
+from omruntime_ray.station import Order, Wanted, settled, station_class
 
 if TYPE_CHECKING:
     from omruntime_ray.network import Network
@@ -53,17 +53,19 @@ def _settle(name: str, labels: str, share: int, actor: Any) -> None:
 
 def _start(network: Network, name: str, node: str, labels: str, share: int, env: Mapping[str, str]) -> Any:
     wanted = Wanted(namespace=network.namespace, name=name, workers={labels: share}, env=dict(env))
-    kind: Any = ray.remote(Station)
-    return kind.options(
-        name=name,
-        namespace=network.namespace,
-        lifetime="detached",
-        get_if_exists=True,
-        num_cpus=0,
-        max_restarts=-1,
-        max_concurrency=CONCURRENCY,
-        scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True),
-    ).remote(wanted)
+    return (
+        station_class()
+        .options(
+            name=name,
+            namespace=network.namespace,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=-1,
+            max_concurrency=ACTING,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True),
+        )
+        .remote(wanted)
+    )
 
 
 def _name(labels: str, node: str) -> str:

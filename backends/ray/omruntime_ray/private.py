@@ -12,9 +12,9 @@ import ray
 from omruntime.abc import Call, WorkerInfo
 from omruntime.auth import Auth
 from omruntime_ray.line import Line
-from omruntime_ray.office import carried
-from omruntime_ray.reach import ANSWER_LIMIT, CONCURRENCY, START_LIMIT
-from omruntime_ray.station import Order, Station, Wanted, settled
+from omruntime_ray.office import carried, packed_calls
+from omruntime_ray.reach import ACTING, ANSWER_LIMIT, START_LIMIT
+from omruntime_ray.station import Order, Wanted, settled, station_class
 
 __all__ = ["PrivatePool"]
 
@@ -39,8 +39,7 @@ class PrivatePool:
     ) -> None:
         slots = dict(workers or {"default": os.cpu_count() or 1})
         wanted = Wanted(namespace="", name="private", workers=slots, env=dict(env or {}))
-        kind: Any = ray.remote(Station)
-        self._actor: Any = kind.options(num_cpus=0, max_concurrency=CONCURRENCY).remote(wanted)
+        self._actor: Any = station_class().options(max_concurrency=ACTING).remote(wanted)
         self._stores: set[str] = set()
         self.lease: str = settled(ray.get(self._actor.open.remote(auth.user, auth.secret()), timeout=START_LIMIT))
         self._line = Line(self._actor, mailbox, give, lost)
@@ -51,7 +50,7 @@ class PrivatePool:
 
     def forward(self, call: Call) -> None:
         """Send a call whose answer nobody waits for."""
-        self._actor.take.remote("", [carried(call)])
+        self._actor.take.remote("", packed_calls([carried(call)]))
 
     def await_canvas(self, id: str) -> None:
         """Have the end of a canvas told to this process."""

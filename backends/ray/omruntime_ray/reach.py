@@ -7,10 +7,12 @@ import socket
 
 from omruntime.errors import BackendUnavailable
 
-__all__ = ["ANSWER_LIMIT", "CONCURRENCY", "START_LIMIT", "is_same", "knock"]
+__all__ = ["ACTING", "ANSWER_LIMIT", "CONCURRENCY", "START_LIMIT", "is_same", "knock"]
 
+ACTING = 8
+"""Threads of a host's actor that take calls and orders."""
 CONCURRENCY = 1_000_000
-"""Calls that wait in an actor take nothing but memory."""
+"""Calls that wait in the office take nothing but memory."""
 ANSWER_LIMIT = 10.0
 """Seconds within which an actor that lives answers."""
 START_LIMIT = 120.0

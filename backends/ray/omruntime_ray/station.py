@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 
@@ -18,13 +17,18 @@ from omruntime.abc.carrying import refusal
 from omruntime.auth import Auth, default_auth
 from omruntime.errors import OmegaRuntimeError
 from omruntime.worker import Host
-from omruntime_ray.desk import Answered, Desk
-from omruntime_ray.office import Carried
+from omruntime_ray.desk import Shelf, packed_answers
+from omruntime_ray.office import unpacked_calls
 
 if TYPE_CHECKING:
     from omruntime_ray.backend import RayBackend
 
-__all__ = ["LOOK_INTO_THE_LEDGER", "Order", "Said", "Station", "Wanted", "answer_of", "settled"]
+__all__ = ["LOOK_INTO_THE_LEDGER", "Order", "Said", "Station", "Wanted", "answer_of", "settled", "station_class"]
+
+WAITING = "waiting"
+"""The threads of those who wait for answers: orders and calls must not wait for them."""
+_WAIT = 5.0
+"""Seconds after which somebody who waits gives his thread to others, and asks again."""
 
 Said = tuple[str, Any]
 """What an order has come to: empty text and a value, or the name of our error and its text."""
@@ -69,13 +73,11 @@ class Station:
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
-        self._hands = ThreadPoolExecutor(1, "omruntime-ray-hands")
-        self._orders = ThreadPoolExecutor(4, "omruntime-ray-orders")
         self._stop = threading.Event()
         self._host: Host | None = None
         self._backend: RayBackend | None = None
         self._opened: Said = ("", "")
-        self._desk: Desk | None = None
+        self._shelf = Shelf()
         if wanted["namespace"]:
             # Here, and not by a call: where Ray starts this actor again, nobody calls.
             self._opened = _said(self._open_shared)
@@ -106,53 +108,41 @@ class Station:
         backend.close()
         ray.kill(ray.get_runtime_context().current_actor)
 
-    async def open(self, user: str, key: str) -> Said:
+    def open(self, user: str, key: str) -> Said:
         """Begin as the only host of a private engine; the keys come by this call, since Ray keeps none of those."""
-        self._opened = await self._soon(_said, partial(self._open_private, Auth(user, key)))
+        self._opened = _said(partial(self._open_private, Auth(user, key)))
         return self._opened
 
     def _open_private(self, auth: Auth) -> str:
         self._host = Host.of(_Tied(self), self._wanted["workers"], auth, tied=True, env=self._wanted["env"])
         return self._host.id
 
-    async def opened(self) -> Said:
+    def opened(self) -> Said:
         """Return the id of the host, when it is ready."""
         return self._opened
 
-    def _boxes(self) -> Desk:
-        if self._desk is None:
-            self._desk = Desk()
-        return self._desk
-
     def tell(self, mailbox: str, id: str, outcome: bytes) -> None:
         """Leave the outcome of a canvas for the one who has submitted it."""
-        if self._desk is not None:
-            self._desk.put(mailbox, id, answer_of(outcome))
+        self._shelf.put(mailbox, id, answer_of(outcome))
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
-    async def exchange(self, mailbox: str, calls: Sequence[Carried]) -> Answered:
+    @ray.method(concurrency_group=WAITING)  # type: ignore[untyped-decorator]  # Ray is typed in part
+    def exchange(self, mailbox: str, calls: bytes, linger: float) -> bytes:
         """Take calls, and return what answers there are for a mailbox, as soon as there are some."""
-        desk = self._boxes()
         if calls:
-            await self.take(mailbox, calls)
-        return await desk.collect(mailbox)
+            self.take(mailbox, calls)
+        return packed_answers(self._shelf.collect(mailbox, _WAIT, linger))
 
-    async def let_go(self, mailbox: str) -> None:
+    def let_go(self, mailbox: str) -> None:
         """Expect nobody to ask for a mailbox any more."""
-        self._boxes().let_go(mailbox)
+        self._shelf.let_go(mailbox)
 
-    async def take(self, mailbox: str, calls: Sequence[Carried]) -> None:
+    def take(self, mailbox: str, calls: bytes) -> None:
         """Take calls, whose answers go to a mailbox; an empty one for nobody."""
-        self._boxes()
-        # In a thread, since a store may be slow.
-        await asyncio.get_running_loop().run_in_executor(self._hands, self._deliver, mailbox, calls)
-
-    def _deliver(self, mailbox: str, calls: Sequence[Carried]) -> None:
-        assert self._desk is not None
         assert self._host is not None
-        for each in calls:
-            answer = partial(self._desk.put, mailbox, each.id) if mailbox else _drop
+        for each in unpacked_calls(calls):
+            answer = partial(self._shelf.put, mailbox, each.id) if mailbox else _drop
             if self._stop.is_set() and self._backend is not None:
                 # It was sent before its sender could know; somebody else takes it, and the ledger tells.
                 self._backend.forward(unpack_call(each.packed))
@@ -164,10 +154,9 @@ class Station:
 
     # -- orders --------------------------------------------------------------------------------------------------
 
-    async def order(self, order: Order) -> Said:
+    def order(self, order: Order) -> Said:
         """Do something that is no call."""
-        said: Said = await self._soon(_said, partial(self._carry_out, order))
-        return said
+        return _said(partial(self._carry_out, order))
 
     def _carry_out(self, order: Order) -> Any:
         host = self._host
@@ -183,7 +172,7 @@ class Station:
             if self._backend is None:
                 host.close(order["close"])
 
-    async def workers(self) -> list[Any]:
+    def workers(self) -> list[Any]:
         """List the workers of this host, as plain values."""
         return msgspec.to_builtins(self.here())  # type: ignore[no-any-return]
 
@@ -191,8 +180,11 @@ class Station:
         """List the workers of this host."""
         return self._host.workers() if self._host is not None else []
 
-    async def _soon(self, act: Callable[..., Any], *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._orders, act, *args)
+
+def station_class() -> Any:
+    """Return the class of actors."""
+    # Their threads are made at the start, and cost some memory each.
+    return ray.remote(num_cpus=0, concurrency_groups={WAITING: 256})(Station)
 
 
 def settled(said: Said) -> Any:
