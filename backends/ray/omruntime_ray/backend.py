@@ -16,11 +16,11 @@ from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, Worker
 from omruntime.auth import Auth
 from omruntime.ledger import lease_period
 from omruntime.masking import mask
+from omruntime_ray.carried import Entry
 from omruntime_ray.connection import join, leave
 from omruntime_ray.errors import ERRORS
 from omruntime_ray.names import Place, place_of
 from omruntime_ray.network import Network
-from omruntime_ray.office import Entry
 from omruntime_ray.private import PrivatePool
 from omruntime_ray.station import LOOK_INTO_THE_LEDGER, answer_of
 from omruntime_ray.working import Fetching

@@ -10,8 +10,8 @@ from typing import Any
 
 import ray
 
+from omruntime_ray.carried import Carried, packed_calls
 from omruntime_ray.desk import Answered, unpacked_answers
-from omruntime_ray.office import Carried, packed_calls
 
 __all__ = ["Line", "Sent"]
 
@@ -21,6 +21,7 @@ _MOMENT = 0.0005
 _FEW = 16
 _LINGER = 0.002
 """Seconds for which an answer waits for others, where more than a few are open."""
+_NAMES = 200
 _LOOK = 1.0
 """Seconds after which somebody who reads looks whether the line was closed."""
 
@@ -57,6 +58,7 @@ class Line:
         self._open: deque[Any] = deque()
         """The message that is answered when there is something, if there is one."""
         self._sent = 0.0
+        self._methods: dict[tuple[str, str], Any] = {}
         self._threads: list[threading.Thread] = []
         self._closed = self._leaving = False
 
@@ -109,23 +111,32 @@ class Line:
             self._exchange(calls)
 
     def _exchange(self, calls: Sequence[Sent]) -> None:
-        name = f"{calls[0][1]} (+{len(calls) - 1})" if len(calls) > 1 else calls[0][1] if calls else "wait"
+        name = calls[0][1] if calls else "wait"
         try:
             with self._sending:
                 self._sent = monotonic()
                 taken = packed_calls([call[2] for call in calls]) if calls else b""
                 if self._open:
                     # The answers come with the one that is open.
-                    self._actor.take.options(name=name).remote(self._mailbox, taken)
+                    self._named("take", name).remote(self._mailbox, taken)
                     return
                 linger = _LINGER if len(self._expected) > _FEW else 0.0
-                message = self._actor.exchange.options(name=name).remote(self._mailbox, taken, linger)
+                message = self._named("exchange", name).remote(self._mailbox, taken, linger)
                 with self._changed:
                     self._open.append(message)
                     self._start()
                     self._changed.notify_all()
         except Exception as exc:  # noqa: BLE001  (whatever Ray makes of an actor that is gone)
             self._fail(exc)
+
+    def _named(self, method: str, name: str) -> Any:
+        """Return a method of the actor, named for Ray's dashboard: to make one takes as long as to call it."""
+        found = self._methods.get((method, name))
+        if found is None:
+            if len(self._methods) >= _NAMES:
+                self._methods.clear()
+            found = self._methods[method, name] = getattr(self._actor, method).options(name=name)
+        return found
 
     def _read(self) -> None:
         while True:

@@ -14,10 +14,11 @@ import ray
 from omruntime.abc import Call, WorkerInfo, label_set
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime.masking import mask
+from omruntime_ray.carried import Entry, Known, Room, carried, packed_calls
 from omruntime_ray.line import Line
 from omruntime_ray.names import Place
 from omruntime_ray.news import News
-from omruntime_ray.office import OFFICE, Entry, Known, Room, carried, packed_calls
+from omruntime_ray.office import OFFICE
 from omruntime_ray.pool import scale
 from omruntime_ray.reach import ANSWER_LIMIT
 

@@ -11,9 +11,10 @@ from typing import Any
 import ray
 
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError
+from omruntime_ray.carried import Known
 from omruntime_ray.connection import come_back, is_there, step_out
 from omruntime_ray.names import Place
-from omruntime_ray.office import OFFICE, Known, Office
+from omruntime_ray.office import OFFICE, Office
 from omruntime_ray.reach import ANSWER_LIMIT, CONCURRENCY, START_LIMIT
 
 __all__ = ["News"]

@@ -11,8 +11,8 @@ import ray
 
 from omruntime.abc import Call, WorkerInfo
 from omruntime.auth import Auth
+from omruntime_ray.carried import carried, packed_calls
 from omruntime_ray.line import Line
-from omruntime_ray.office import carried, packed_calls
 from omruntime_ray.reach import ACTING, ANSWER_LIMIT, START_LIMIT
 from omruntime_ray.station import Order, Wanted, settled, station_class
 

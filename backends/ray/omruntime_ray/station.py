@@ -17,8 +17,8 @@ from omruntime.abc.carrying import refusal
 from omruntime.auth import Auth, default_auth
 from omruntime.errors import OmegaRuntimeError
 from omruntime.worker import Host
+from omruntime_ray.carried import unpacked_calls
 from omruntime_ray.desk import Shelf, packed_answers
-from omruntime_ray.office import unpacked_calls
 
 if TYPE_CHECKING:
     from omruntime_ray.backend import RayBackend

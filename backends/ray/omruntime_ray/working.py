@@ -15,7 +15,7 @@ from omruntime.abc import WorkerHost
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime.ledger import lease_period
 from omruntime.worker import Host
-from omruntime_ray.office import Errand, Room
+from omruntime_ray.carried import Errand, Room
 
 if TYPE_CHECKING:
     from omruntime_ray.backend import RayBackend
