@@ -17,15 +17,16 @@ from itertools import count
 from pathlib import Path
 
 import ray
-from omruntime_conformance import Harness
+from omruntime_conformance import Harness, NotExercised
 from omruntime_conformance.oracle import Waiter
 
 from omruntime.abc import WorkerInfo
-from omruntime.errors import OmegaRuntimeError
+from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime_ray.backend import RayBackend
 from omruntime_ray.office import OFFICE
+from omruntime_ray.reach import knock
 
-__all__ = ["RayHarness", "RayPrivateHarness", "RayServer", "RayWorkersHarness"]
+__all__ = ["RayClientHarness", "RayHarness", "RayPrivateHarness", "RayServer", "RayWorkersHarness"]
 
 _numbers = count(1)
 
@@ -44,6 +45,10 @@ class RayHarness(Harness):
         """Return who works."""
         return _Pool
 
+    def address(self, server: RayServer) -> str:
+        """Return the address that clients are given."""
+        return server.url
+
     @contextmanager
     def cluster(self, workers: Mapping[str, int], env: Mapping[str, str]) -> Iterator[str]:
         """Have workers in a namespace of its own; Ray itself takes long to start, and is started once."""
@@ -51,7 +56,7 @@ class RayHarness(Harness):
             self._server = RayServer(env)
             atexit.register(self._server.close)
             self._server.start()
-        cluster = self.kind()(f"{self._server.url}/conformance-{next(_numbers)}", env, self.patience)
+        cluster = self.kind()(f"{self.address(self._server)}/conformance-{next(_numbers)}", env, self.patience)
         self._clusters.append(cluster)
         try:
             cluster.scale(workers)
@@ -81,6 +86,20 @@ class RayWorkersHarness(RayHarness):
     def kind(self) -> type[_Cluster]:
         """Return who works."""
         return _Workers
+
+
+class RayClientHarness(RayHarness):
+    """The pool, reached by the server for Ray's clients."""
+
+    variant = "Ray client"
+
+    def address(self, server: RayServer) -> str:
+        """Return the address that clients are given."""
+        try:
+            Waiter(self.patience)(server.takes_clients, "the server for Ray's clients")
+        except AssertionError as exc:
+            raise NotExercised(f"Ray's server for its clients does not start here: {exc}") from exc
+        return server.client_url
 
 
 class RayPrivateHarness(Harness):
@@ -114,6 +133,8 @@ class RayServer:
         self.place = Path(tempfile.mkdtemp(prefix="omr-ray-"))
         self.port = free_port()
         self.url = f"ray+gcs://127.0.0.1:{self.port}"
+        self._client_port = free_port()
+        self.client_url = f"ray://127.0.0.1:{self._client_port}"
         own = {"HOME": str(self.place), "RAY_USAGE_STATS_ENABLED": "0"}
         self._env = {**os.environ, **env, **own}
 
@@ -121,6 +142,7 @@ class RayServer:
         """Start it, and return when it takes drivers."""
         command = ["start", "--head", "--port", str(self.port), "--include-dashboard=false", "--disable-usage-stats"]
         command += ["--temp-dir", str(self.place / "ray"), "--min-worker-port", "0", "--max-worker-port", "0"]
+        command += ["--ray-client-server-port", str(self._client_port)]
         said = subprocess.run(
             [sys.executable, "-m", "ray.scripts.scripts", *command, *options],
             env=self._env,
@@ -131,6 +153,14 @@ class RayServer:
         )
         if said.returncode:
             raise RuntimeError(f"Ray does not start: {said.stdout}{said.stderr}")
+
+    def takes_clients(self) -> bool:
+        """Tell whether its server for Ray's clients answers."""
+        try:
+            knock("127.0.0.1", self._client_port)
+        except BackendUnavailable:
+            return False
+        return True
 
     def close(self) -> None:
         """End all its processes."""
