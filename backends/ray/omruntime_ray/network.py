@@ -55,17 +55,25 @@ class Network:
         self._lock = threading.Lock()
         self._lines: dict[str, Line] = {}
         self._old: list[Line] = []
+        self._actors: dict[str, Any] = {}
+        self._lives: dict[str, str] = {}
+        """Ids of the hosts that are actors, by the actor's name."""
         self._wanted: dict[str, int] = {}
         self._stores: set[tuple[str, str]] = set()
         self._env: Mapping[str, str] = {}
-        self.news = News(place, self._hear, self._restore)
+        self.news = News(place, mailbox, self._hear, self._restore)
         self.address = self.news.known["address"]
 
     def _hear(self, known: Known) -> None:
         """Let go of the lines to actors that work no more."""
-        there = {OFFICE, *(entry["station"] for entry in known["hosts"].values())}
+        lives = {entry["station"]: id for id, entry in known["hosts"].items()}
         with self._lock:
-            leaving = [self._lines.pop(name) for name in self._lines.keys() - there]
+            leaving = [self._lines.pop(name) for name in self._lines.keys() - {OFFICE, *lives}]
+            # Another actor may have the name by now.
+            self._actors = {
+                name: actor for name, actor in self._actors.items() if self._lives[name] == lives.get(name)
+            }
+            self._lives = lives
             self._old = [line for line in self._old if not line.is_over] + leaving
         for line in leaving:
             line.close_when_idle()
@@ -95,12 +103,22 @@ class Network:
         ]
         return fitting[0] if len(fitting) == 1 and fitting[0] else OFFICE
 
+    def _actor(self, name: str) -> Any:
+        """Return the handle of an actor; raises ValueError where there is none of the name."""
+        if name == OFFICE:
+            return self.news.office
+        actor = self._actors.get(name)
+        if actor is None:
+            actor = ray.get_actor(name, self.namespace)
+            if name in self._lives:
+                self._actors[name] = actor
+        return actor
+
     def _line_to(self, name: str) -> Line:
         with self._lock:
             line = self._lines.get(name)
             if line is None or line.is_closed:
-                actor = self.news.office if name == OFFICE else ray.get_actor(name, self.namespace)
-                line = self._lines[name] = Line(actor, self._mailbox, self._give, self._lost)
+                line = self._lines[name] = Line(self._actor(name), self._mailbox, self._give, self._lost)
             return line
 
     def send(self, calls: Sequence[Call]) -> None:
@@ -124,13 +142,11 @@ class Network:
     def forward(self, call: Call) -> None:
         """Send a call whose answer nobody waits for."""
         taken = packed_calls([carried(call)])
-        way = self._way_of(call.label)
-        actor = self.news.office
-        if way != OFFICE:
-            try:
-                actor = ray.get_actor(way, self.namespace)
-            except ValueError:
-                actor = self.news.office
+        try:
+            actor = self._actor(self._way_of(call.label))
+        except ValueError:
+            # It has just gone.
+            actor = self.news.office
         actor.take.options(name=call.name).remote("", taken)
 
     def await_canvas(self, id: str) -> None:

@@ -32,6 +32,7 @@ class News:
 
     Args:
         place: the cluster and the namespace.
+        name: of this process.
         changed: called, in a thread of its own, whenever something is known.
         came_back: called when Ray had gone, and is there again.
 
@@ -41,8 +42,10 @@ class News:
         founds: it starts an office where there is none any more; an actor of the pool does not, and ends with it.
     """
 
-    def __init__(self, place: Place, changed: Callable[[Known], None], came_back: Callable[[], None]) -> None:
-        self._place, self._changed, self._came_back = place, changed, came_back
+    def __init__(
+        self, place: Place, name: str, changed: Callable[[Known], None], came_back: Callable[[], None]
+    ) -> None:
+        self._place, self._name, self._changed, self._came_back = place, name, changed, came_back
         self.keeps_pool = self.founds = True
         self._away = self._closed = False
         self._office: Any = self._find()
@@ -70,6 +73,10 @@ class News:
             )
         return self._office
 
+    @property
+    def _keeper(self) -> str:
+        return self._name if self.keeps_pool else ""
+
     def look(self) -> Known:
         """Ask what is known now."""
         known: Known = ray.get(self.office.known.remote(), timeout=ANSWER_LIMIT)
@@ -78,7 +85,7 @@ class News:
 
     def wait(self, limit: float) -> None:
         """Wait for something new."""
-        asked = self.office.news.remote(self.known["life"], self.known["version"], self.keeps_pool)
+        asked = self.office.news.remote(self.known["life"], self.known["version"], self._keeper)
         self._take(ray.get(asked, timeout=limit))
 
     def _find(self) -> Any:
@@ -101,7 +108,7 @@ class News:
         """Hear what is new; it comes as the answer to a question that is always open."""
         while not self._closed:
             try:
-                asked = self.office.news.remote(self.known["life"], self.known["version"], self.keeps_pool)
+                asked = self.office.news.remote(self.known["life"], self.known["version"], self._keeper)
                 asked.future().add_done_callback(self._heard.put)
                 heard = self._heard.get()
                 if not self._closed:
@@ -135,6 +142,11 @@ class News:
     def close(self) -> None:
         """Follow no more; the office goes on."""
         self._closed = True
+        try:
+            self.office.leave.remote(self._name)
+        except (BackendUnavailable, ray.exceptions.RayError):
+            # It is gone itself.
+            pass
         self._pause.set()
         self._heard.put(None)
         self._thread.join()

@@ -56,6 +56,7 @@ class Office:
         self._senders: dict[str, str] = {}
         self._stores: set[str] = set()
         self._news: set[asyncio.Future[None]] = set()
+        self._keepers: dict[str, asyncio.Future[None]] = {}
         self._desk: Desk | None = None
         self._used = monotonic()
 
@@ -207,7 +208,7 @@ class Office:
         return any(mine & _labels(host) for other, host in self._hosts.items() if other != id)
 
     def _is_idle(self) -> bool:
-        if self._queues or any(host.room["busy"] for host in self._hosts.values()):
+        if self._keepers or self._queues or any(host.room["busy"] for host in self._hosts.values()):
             self._used = monotonic()
         return monotonic() - self._used > self._idle
 
@@ -223,23 +224,31 @@ class Office:
             hosts={id: host.entry for id, host in self._hosts.items()},
         )
 
-    async def news(self, life: str, version: int, keeps: bool) -> Known:
+    async def news(self, life: str, version: int, keeper: str) -> Known:
         """Return what is known as soon as it is not that version any more, or after a time.
 
         Args:
             life: that the version is of.
             version: what is known to the one who asks.
-            keeps: it is a runtime, for which the pool is kept.
+            keeper: name of the runtime that asks, for which the pool is kept; empty for others.
         """
         self._boxes()
-        if keeps:
-            self._used = monotonic()
         if life.startswith(self._life) and version == self._version:
             told = asyncio.get_running_loop().create_future()
             self._news.add(told)
+            if keeper:
+                self._keepers[keeper] = told
             await asyncio.wait([told], timeout=_POLL)
             self._news.discard(told)
+            if self._keepers.get(keeper) is told:
+                del self._keepers[keeper]
         return await self.known()
+
+    async def leave(self, keeper: str) -> None:
+        """Keep the pool no more for a runtime that is closed."""
+        told = self._keepers.pop(keeper, None)
+        if told is not None and not told.done():
+            told.set_result(None)
 
     def _changed(self) -> None:
         self._version += 1
