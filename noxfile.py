@@ -21,15 +21,18 @@ CODE = ("omruntime", "conformance/omruntime_conformance", "tests", "benchmarks",
 EXAMPLE = ("examples/spool/omruntime_spool", "examples/spool/tests")
 CELERY = ("backends/celery/omruntime_celery", "backends/celery/tests")
 DASK = ("backends/dask/omruntime_dask", "backends/dask/tests")
+RAY = ("backends/ray/omruntime_ray", "backends/ray/tests")
 ENGINES = {
     "backends/celery/tests/test_conformance.py": "omruntime_celery.testing:CeleryHarness",
     "backends/dask/tests/test_conformance.py": "omruntime_dask.testing:DaskHarness",
 }
+IN_WORK = {"backends/ray/tests/test_conformance.py": "omruntime_ray.testing:RayHarness"}
 CHOSEN = Path(".ci/chosen-rules").read_text().strip()
 """Areas of the contract in which engines differ most: who gets a call, what is lost and found, what is stopped."""
 TOGETHER = ("-n", "2", "--dist", "loadfile")
 """Two processes of pytest, each with the tests of a file at a time: they wait more than they compute."""
-NOT_PINNED = ("pip", "omruntime", "omruntime-celery", "omruntime-conformance", "omruntime-dask", "omruntime-spool")
+OURS = ("omruntime", *(f"omruntime-{each}" for each in ("celery", "conformance", "dask", "ray", "spool")))
+NOT_PINNED = ("pip", *OURS)
 
 
 def _run_all(session: nox.Session, *commands: tuple[str, ...]) -> None:
@@ -73,7 +76,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Types: mypy in strict mode, tests included."""
     # The tests of the suite are apart, since two folders named tests cannot be checked as one program.
-    programs = (CODE, ("conformance/tests",), EXAMPLE, CELERY, DASK)
+    programs = (CODE, ("conformance/tests",), EXAMPLE, CELERY, DASK, RAY)
     _run_all(session, *(("mypy", *paths) for paths in programs))
 
 
@@ -103,6 +106,13 @@ def engines(session: nox.Session) -> None:
     """
     for rules, harness in ENGINES.items():
         _judge(session, rules, harness, *CHOSEN.split(","))
+
+
+@nox.session
+def in_work(session: nox.Session) -> None:
+    """The same for engines that are not published yet, and in no check of CI: their tests, and the whole contract."""
+    for rules, harness in IN_WORK.items():
+        _judge(session, rules, harness)
 
 
 @nox.session

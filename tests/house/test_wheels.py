@@ -50,7 +50,7 @@ def test_the_suite_registers_with_pytest_and_asks_for_the_core(wheels: Mapping[s
     assert "Requires-Dist: omruntime" in _metadata(wheels["omruntime_conformance"], "METADATA")
 
 
-@pytest.mark.parametrize("engine", ["celery", "dask"])
+@pytest.mark.parametrize("engine", ["celery", "dask", "ray"])
 def test_an_engine_is_found_and_asks_for_the_core(engine: str, wheels: Mapping[str, Path]) -> None:
     entries = _metadata(wheels[f"omruntime_{engine}"], "entry_points.txt")
     assert f"[omruntime.backends]\n{engine} = omruntime_{engine}.plugin" in entries

@@ -11,6 +11,7 @@ DISTRIBUTIONS = {
     "omruntime_conformance": ROOT / "conformance",
     "omruntime_celery": ROOT / "backends" / "celery",
     "omruntime_dask": ROOT / "backends" / "dask",
+    "omruntime_ray": ROOT / "backends" / "ray",
 }
 
 

@@ -1,0 +1,245 @@
+"""The Ray of this process: one at a time, shared by all runtimes here, and left as it was where the user has it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import ray
+from ray.job_config import JobConfig
+
+from omruntime.errors import BackendUnavailable, VersionMismatch
+from omruntime_ray.names import Place
+from omruntime_ray.reach import is_same, knock
+
+__all__ = ["come_back", "is_there", "join", "leave", "step_out"]
+
+_LONGEST = 24
+"""Characters; a socket's name has at most 107 of them, on macOS 103."""
+_lock = threading.RLock()
+
+
+class _Joined:
+    """What this process has joined.
+
+    Attributes:
+        users: how many runtimes need it.
+        ours: it was initialised here, and is not the user's.
+        place: address and namespace that it was initialised for.
+        directory: of a private one.
+    """
+
+    users = 0
+    ours = False
+    address = ""
+    directory = ""
+    life: _Life | None = None
+
+
+def join(place: Place) -> None:
+    """Have this process be part of a Ray cluster, or of a private one; one that is initialised is used.
+
+    Raises:
+        BackendUnavailable: nothing answers, or this process is part of another one.
+        VersionMismatch: the cluster has another version of Ray or Python.
+    """
+    with _lock:
+        if ray.is_initialized():
+            if not place.is_private and place.address != "auto":
+                _check_same(place)
+        else:
+            _Joined.users = 0
+            _initialise(place)
+            _Joined.ours, _Joined.address = True, place.address
+        _Joined.users += 1
+
+
+def _check_same(place: Place) -> None:
+    if _Joined.ours and _Joined.users:
+        if place.address == _Joined.address:
+            return
+        there = _Joined.address or "a private one"
+    else:
+        there = _gcs_address()
+        if place.by_client or (place.endpoint is not None and is_same(place.endpoint, _split(there))):
+            return
+    raise BackendUnavailable(
+        f"this process is part of a Ray cluster already ({there}), and Ray has one at a time in a process; close "
+        f"that runtime, or call ray.shutdown(), before you open {place.address}; or use another process"
+    )
+
+
+def _gcs_address() -> str:
+    try:
+        return str(ray.get_runtime_context().gcs_address)
+    except Exception:  # noqa: BLE001  (it is named in a message)
+        return "one that the program has initialised"
+
+
+def _initialise(place: Place) -> None:
+    if (endpoint := place.endpoint) is not None:
+        knock(*endpoint)
+    options: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "namespace": place.namespace,
+    }
+    if place.is_private:
+        _Joined.directory = tempfile.mkdtemp(prefix="omr-ray-", dir=_short_place())
+        options |= {"address": "local", "include_dashboard": False, "_temp_dir": _Joined.directory}
+    else:
+        options["address"] = place.address
+    if not place.by_client:
+        options["job_config"] = _without_paths()
+    try:
+        _Joined.life = _Life(options)
+    except Exception as exc:
+        _drop_directory()
+        if "ersion mismatch" in str(exc):
+            raise VersionMismatch(f"the Ray cluster at {place.address} and this process do not fit: {exc}") from exc
+        raise BackendUnavailable(f"no Ray can be had at {place.address or 'this machine'}: {exc}") from exc
+
+
+def _short_place() -> str:
+    """Return a folder for temporary ones whose name is short enough: Ray makes sockets far below it."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= _LONGEST else "/tmp"
+
+
+class _NoPaths(list[str]):
+    """Stays empty."""
+
+    def extend(self, paths: Iterable[str]) -> None:
+        """Add nothing."""
+
+
+def _without_paths() -> JobConfig:
+    """Return settings of a job whose actors do not look for modules where its client is."""
+    config = JobConfig()
+    config._py_driver_sys_path = _NoPaths()  # noqa: SLF001  (there is no other way to have Ray add no folder)
+    return config
+
+
+class _Life:
+    """The thread in which Ray is initialised, and shut down again.
+
+    Ray names objects by job, thread and number; the thread that initialises it begins at the same name in each new
+    cluster, where another one may go on with the names of the last: so this one does nothing else. And what Ray
+    starts ends with the thread that has started it.
+
+    Args:
+        options: for `ray.init`.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self._begun: Future[None] = Future()
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="omruntime-ray-life", daemon=True)
+        self._thread.start()
+        try:
+            self._begun.result()
+        except BaseException:
+            self._thread.join()
+            raise
+
+    def _run(self) -> None:
+        try:
+            with _quiet_environment():
+                ray.init(**self._options)
+        except BaseException as exc:  # noqa: BLE001  (whoever waits gets it)
+            self._begun.set_exception(exc)
+            return
+        self._begun.set_result(None)
+        self._enough.wait()
+        ray.shutdown()
+
+    def end(self) -> None:
+        """Shut Ray down."""
+        self._enough.set()
+        self._thread.join()
+
+
+@contextlib.contextmanager
+def _quiet_environment() -> Iterator[None]:
+    """Have Ray send no usage reports, for the time of a block; its processes inherit it."""
+    name = "RAY_USAGE_STATS_ENABLED"
+    before = os.environ.get(name)
+    os.environ[name] = before or "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+
+
+def leave() -> None:
+    """Need it no more; the last one ends what was initialised here."""
+    with _lock:
+        _Joined.users -= 1
+        if _Joined.users > 0 or not _Joined.ours:
+            return
+        _end()
+        _clear()
+
+
+def _end() -> None:
+    life, _Joined.life = _Joined.life, None
+    if life is not None:
+        life.end()
+
+
+def is_there(place: Place) -> bool:
+    """Tell whether somebody listens at the address of a cluster; True where Ray alone knows that address."""
+    try:
+        if (endpoint := place.endpoint or _gcs_endpoint()) is not None:
+            knock(*endpoint)
+    except BackendUnavailable:
+        return False
+    return True
+
+
+def step_out() -> None:
+    """End this process' part in a cluster that is gone; its runtimes wait for it to come back."""
+    with _lock:
+        _end()
+
+
+def come_back(place: Place) -> None:
+    """Be part of the cluster again, if it is there.
+
+    Raises:
+        BackendUnavailable: it is still away.
+    """
+    with _lock:
+        if not ray.is_initialized():
+            users = _Joined.users
+            _initialise(place)
+            _Joined.ours, _Joined.address, _Joined.users = True, place.address, users
+
+
+def _gcs_endpoint() -> tuple[str, int] | None:
+    return _split(_gcs_address()) if ray.is_initialized() else None
+
+
+def _split(address: str) -> tuple[str, int] | None:
+    host, _, port = address.rpartition(":")
+    return (host.strip("[]"), int(port)) if port.isdecimal() else None
+
+
+def _clear() -> None:
+    _Joined.ours, _Joined.address, _Joined.users = False, "", 0
+    _drop_directory()
+
+
+def _drop_directory() -> None:
+    if _Joined.directory:
+        shutil.rmtree(_Joined.directory, ignore_errors=True)
+        _Joined.directory = ""

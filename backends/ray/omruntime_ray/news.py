@@ -1,0 +1,152 @@
+"""The office as a process sees it: found, followed, and found again however long Ray was away."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+import ray
+
+from omruntime.errors import BackendUnavailable, OmegaRuntimeError
+from omruntime_ray.carried import Known
+from omruntime_ray.connection import come_back, is_there, step_out
+from omruntime_ray.names import Place
+from omruntime_ray.office import OFFICE, Office
+from omruntime_ray.reach import ANSWER_LIMIT, CONCURRENCY, START_LIMIT
+
+__all__ = ["News"]
+
+_AGAIN = 0.5
+
+
+def idle_limit() -> float:
+    """Return the seconds after which a pool that nobody needs ends: ``OMRUNTIME_RAY_IDLE``, or 600."""
+    return float(os.environ.get("OMRUNTIME_RAY_IDLE") or 600)
+
+
+class News:
+    """Who works in a namespace, told by its office.
+
+    Args:
+        place: the cluster and the namespace.
+        name: of this process.
+        changed: called, in a thread of its own, whenever something is known.
+        came_back: called when Ray had gone, and is there again.
+
+    Attributes:
+        known: what was heard last.
+        keeps_pool: this process is a runtime's, for which the pool is kept.
+        founds: it starts an office where there is none any more; an actor of the pool does not, and ends with it.
+    """
+
+    def __init__(
+        self, place: Place, name: str, changed: Callable[[Known], None], came_back: Callable[[], None]
+    ) -> None:
+        self._place, self._name, self._changed, self._came_back = place, name, changed, came_back
+        self.keeps_pool = self.founds = True
+        self._away = self._closed = False
+        self._office: Any = self._find()
+        try:
+            self.known: Known = ray.get(self._office.known.remote(), timeout=START_LIMIT)
+        except ray.exceptions.RayActorError:
+            # It has just ended, since nobody had needed it.
+            self._office = self._find()
+            self.known = ray.get(self._office.known.remote(), timeout=START_LIMIT)
+        self._heard: SimpleQueue[Any] = SimpleQueue()
+        self._pause = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="omruntime-ray-news", daemon=True)
+        self._thread.start()
+
+    @property
+    def office(self) -> Any:
+        """Handle of the office.
+
+        Raises:
+            BackendUnavailable: Ray has gone away.
+        """
+        if self._away:
+            raise BackendUnavailable(
+                f"the Ray cluster at {self.known['address']} is gone; what is recorded runs when it is back"
+            )
+        return self._office
+
+    @property
+    def _keeper(self) -> str:
+        return self._name if self.keeps_pool else ""
+
+    def look(self) -> Known:
+        """Ask what is known now."""
+        known: Known = ray.get(self.office.known.remote(), timeout=ANSWER_LIMIT)
+        self._take(known)
+        return known
+
+    def wait(self, limit: float) -> None:
+        """Wait for something new."""
+        asked = self.office.news.remote(self.known["life"], self.known["version"], self._keeper)
+        self._take(ray.get(asked, timeout=limit))
+
+    def _find(self) -> Any:
+        kind: Any = ray.remote(Office)
+        return kind.options(
+            name=OFFICE,
+            namespace=self._place.namespace,
+            lifetime="detached",
+            get_if_exists=True,
+            num_cpus=0,
+            max_restarts=-1,
+            max_concurrency=CONCURRENCY,
+        ).remote(self._place.namespace, idle_limit())
+
+    def _take(self, known: Known) -> None:
+        self.known = known
+        self._changed(known)
+
+    def _follow(self) -> None:
+        """Hear what is new; it comes as the answer to a question that is always open."""
+        while not self._closed:
+            try:
+                asked = self.office.news.remote(self.known["life"], self.known["version"], self._keeper)
+                asked.future().add_done_callback(self._heard.put)
+                heard = self._heard.get()
+                if not self._closed:
+                    self._take(heard.result())
+            except Exception:  # noqa: BLE001  (whatever Ray makes of an actor or a cluster that is gone)
+                self._pause.wait(_AGAIN)
+                self._look_again()
+
+    def _look_again(self) -> None:
+        """Find the office again, and Ray before that.
+
+        Ray itself ends the whole process a minute after its cluster has gone, where that is still part of it.
+        """
+        try:
+            if self._away:
+                come_back(self._place)
+            elif not is_there(self._place):
+                self._away = True
+                step_out()
+                return
+            office = self._find() if self.founds else ray.get_actor(OFFICE, self._place.namespace)
+            known: Known = ray.get(office.known.remote(), timeout=ANSWER_LIMIT)
+        except (OmegaRuntimeError, ray.exceptions.RayError, OSError, RuntimeError, ValueError):
+            # The next turn tries again.
+            return
+        was_away, self._away, self._office = self._away, False, office
+        self._take(known)
+        if was_away and not self._closed:
+            self._came_back()
+
+    def close(self) -> None:
+        """Follow no more; the office goes on."""
+        self._closed = True
+        try:
+            self.office.leave.remote(self._name)
+        except (BackendUnavailable, ray.exceptions.RayError):
+            # It is gone itself.
+            pass
+        self._pause.set()
+        self._heard.put(None)
+        self._thread.join()

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.ray_world import eventually, program
+
+_QUIET = """
+import sys
+from omruntime import Omega, virtualobj
+from omruntime_ray import OmegaRuntimeRay
+
+@virtualobj
+def double(data=None, **kwargs):
+    print("said by a task")
+    return 2 * data
+
+om = Omega(sys.argv[1], OmegaRuntimeRay(workers={"default": 1, "gpu": 1}))
+om.scripts.put(double, "double")
+print(om.runtime.require("gpu").script("double").run(21).get(timeout=60)["result"])
+print(sorted(om.runtime.labels().values()))
+om.close()
+"""
+_KILLED = """
+import sys, time
+from omruntime import Omega
+from omruntime_ray import OmegaRuntimeRay
+
+om = Omega(sys.argv[1], OmegaRuntimeRay(workers=1))
+print(om.runtime.workers()[0].pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_ray_itself_says_nothing_to_whoever_runs_a_program(store_url: str, tmp_path: Path) -> None:
+    said = program(_QUIET, store_url, place=tmp_path)
+    assert (said.returncode, said.stdout, said.stderr) == (0, "42\n[['default'], ['gpu']]\n", "")
+
+
+def test_a_program_that_is_killed_leaves_no_process(store_url: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _KILLED, store_url]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True
+    ) as client:
+        assert client.stdout is not None
+        runner = int(client.stdout.readline())
+        session = subprocess.check_output(["ps", "-o", "ppid=", "-p", str(runner)], text=True).strip()
+        client.kill()
+    eventually(lambda: not _alive(runner) and not _alive(int(session)), "the end of what it has started")
+
+
+def _alive(pid: int) -> bool:
+    said = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(said.strip()) and not said.strip().startswith("Z")
