@@ -55,6 +55,9 @@ class Host:
     def on_freed(self, callback: Callable[[], None]) -> None:
         return
 
+    def give_back(self, future: Future[bytes]) -> bool:
+        return False
+
     def submit(self, payload: Sequence[Buffer]) -> Future[bytes]:
         return Future()
 
