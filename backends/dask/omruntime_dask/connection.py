@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -17,6 +18,7 @@ from omruntime_dask.reach import PATIENCE, no_tls, reach
 __all__ = ["Connection", "check_client"]
 
 _INTERVAL = 0.001
+_LOGGED = 10
 _PAUSE = 1.0
 """Seconds between two attempts to come back to a scheduler."""
 
@@ -60,8 +62,10 @@ class Connection:
         if client.status == "closed":
             client = self._again()
         # Each connection of a client begins with 10 ms, for which it gathers what it sends.
-        if (comm := client.scheduler_comm) is not None:
+        if (comm := client.scheduler_comm) is not None and comm.interval != _INTERVAL:
             comm.interval = _INTERVAL
+            # It keeps the last 1,000 messages, each with the arguments of many calls.
+            comm.recent_message_log = deque(maxlen=_LOGGED)
         return client
 
     def _again(self) -> Any:

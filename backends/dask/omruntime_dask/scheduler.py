@@ -7,6 +7,7 @@ Dask's changes that. Others do without this module, and are what Dask is.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from omruntime_dask.names import is_key
 __all__ = ["dask_setup"]
 
 _INTERVAL = 0.001
+_LOGGED = 10
 
 
 class _Prompt(SchedulerPlugin):  # type: ignore[misc]
@@ -26,7 +28,10 @@ class _Prompt(SchedulerPlugin):  # type: ignore[misc]
 
     def add_worker(self, scheduler: Scheduler, worker: str, **kwargs: Any) -> None:
         """Change the connection that has just been made."""
-        scheduler.stream_comms[worker].interval = _INTERVAL
+        line = scheduler.stream_comms[worker]
+        line.interval = _INTERVAL
+        # It keeps the last 1,000 messages, each with the arguments of many calls.
+        line.recent_message_log = deque(maxlen=_LOGGED)
 
 
 class _Spans(SpansSchedulerExtension):  # type: ignore[misc]
