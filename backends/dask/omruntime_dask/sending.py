@@ -7,7 +7,6 @@ within the next moment goes together.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -22,7 +21,6 @@ from omruntime_dask.names import key_of
 
 __all__ = ["Sending"]
 
-_log = logging.getLogger("omruntime.dask")
 _MOMENT = 0.003
 """Seconds between two graphs; as long as a call is on its way to the worker anyway."""
 _LOOK = 0.001

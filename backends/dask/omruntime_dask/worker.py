@@ -123,7 +123,8 @@ class Station:
         for key, held in list(self._held.items()):
             if held.waits is not None and self._host.give_back(held.waits):
                 self._held.pop(key, None)
-                held.answered.set_exception(Reschedule())
+                if not held.answered.done():
+                    held.answered.set_exception(Reschedule())
 
     def cancel(self, task: str) -> None:
         """Stop a task that the ledger has ended, if it runs here."""
