@@ -2,7 +2,7 @@
 
 from omruntime.abc.answers import Answers
 from omruntime.abc.backend import Backend, Call, Capability, WorkerInfo, label_set
-from omruntime.abc.carrying import pack_answer, pack_call, unpack_answer, unpack_call
+from omruntime.abc.carrying import answer_of, pack_answer, pack_call, unpack_answer, unpack_call
 from omruntime.abc.kind import BlobReader, BlobWriter, Kind, Stored
 from omruntime.abc.store import BlobInfo, Buffer, Group, Space, Store
 from omruntime.abc.translating import Translations
@@ -25,6 +25,7 @@ __all__ = [
     "Translations",
     "WorkerHost",
     "WorkerInfo",
+    "answer_of",
     "label_set",
     "pack_answer",
     "pack_call",

@@ -10,7 +10,7 @@ from omruntime import errors
 from omruntime.abc.backend import Call
 from omruntime.errors import OmegaRuntimeError, SignatureError, TaskError
 
-__all__ = ["pack_answer", "pack_call", "refusal", "unpack_answer", "unpack_call"]
+__all__ = ["answer_of", "pack_answer", "pack_call", "refusal", "unpack_answer", "unpack_call"]
 
 _encoder = msgspec.msgpack.Encoder()
 _calls = msgspec.msgpack.Decoder(tuple[str, str, str, tuple[bytes, ...]])
@@ -37,9 +37,14 @@ def unpack_call(packed: bytes) -> Call:
 def pack_answer(done: Future[bytes]) -> bytes:
     """Return as bytes what has become of a call: its packed outcome, or why it was refused."""
     refused = done.exception()
-    if refused is None:
-        return _encoder.encode((done.result(), "", ""))
-    return _encoder.encode((b"", type(refused).__name__, str(refused)))
+    return answer_of(done.result() if refused is None else refused)
+
+
+def answer_of(said: bytes | BaseException) -> bytes:
+    """Return as `pack_answer` does a packed outcome, empty where only the ledger can tell; or why it was refused."""
+    if isinstance(said, BaseException):
+        return _encoder.encode((b"", type(said).__name__, str(said)))
+    return _encoder.encode((said, "", ""))
 
 
 def unpack_answer(packed: bytes, future: Future[bytes]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from celery import Celery
 
-from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo, pack_answer
+from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo, answer_of
 from omruntime.errors import BackendUnavailable
 from omruntime.ledger import lease_period
 from omruntime_celery.address import check_master, is_private, read_address, shown
@@ -136,9 +136,7 @@ class CeleryBackend(Backend):
 
     def tell(self, mailbox: str, id: str, outcome: bytes) -> None:
         """Send the outcome of a canvas to the one who has submitted it."""
-        done: Future[bytes] = Future()
-        done.set_result(outcome)
-        self._replies.send(mailbox, id, pack_answer(done))
+        self._replies.send(mailbox, id, answer_of(outcome))
 
     def cancel(self, id: str) -> bool:
         """Tell all hosts that a task is cancelled; the one that runs it stops it."""

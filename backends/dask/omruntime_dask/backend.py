@@ -14,7 +14,7 @@ from uuid import uuid4
 import msgspec
 from distributed import Future as Task
 
-from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo, pack_answer
+from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo, answer_of
 from omruntime.errors import BackendUnavailable
 from omruntime.masking import mask
 from omruntime_dask.connection import Connection
@@ -95,12 +95,7 @@ class DaskBackend(Backend):
     def _ended(self, id: str, task: Task) -> None:
         """Tell who waits that the ledger has it, or why it was refused."""
         refused = why_refused(task._state.exception) if task.status == "error" else None  # noqa: SLF001
-        if refused is None:
-            self._answers.give(id, _LOOK_INTO_THE_LEDGER)
-            return
-        done: Future[bytes] = Future()
-        done.set_exception(refused)
-        self._answers.give(id, pack_answer(done))
+        self._answers.give(id, _LOOK_INTO_THE_LEDGER if refused is None else answer_of(refused))
 
     def forward(self, call: Call) -> None:
         """Send a call whose answer nobody waits for here."""
@@ -181,13 +176,7 @@ class DaskBackend(Backend):
         self._answers.close()
 
 
-def _nothing() -> bytes:
-    done: Future[bytes] = Future()
-    done.set_result(b"")
-    return pack_answer(done)
-
-
-_LOOK_INTO_THE_LEDGER = _nothing()
+_LOOK_INTO_THE_LEDGER = answer_of(b"")
 
 
 async def _identity(client: Any) -> Any:

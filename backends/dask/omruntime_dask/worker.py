@@ -18,7 +18,7 @@ import msgspec
 from distributed import Reschedule, Worker
 from distributed.worker_state_machine import SecedeEvent
 
-from omruntime.abc import WorkerHost, pack_answer, unpack_answer
+from omruntime.abc import WorkerHost, answer_of, unpack_answer
 from omruntime.errors import BackendUnavailable
 from omruntime.worker import Host
 from omruntime_dask.foresight import Foresight
@@ -99,9 +99,7 @@ class Station:
         try:
             held.waits = self._host.deliver(packed, answer)
         except Exception as exc:  # noqa: BLE001  (the cluster's task ends with it)
-            failed: Future[bytes] = Future()
-            failed.set_exception(exc)
-            answer(pack_answer(failed))
+            answer(answer_of(exc))
         if len(self._held) > self._worker.state.nthreads:
             # It was on its way here when others were given back.
             self._soon(self._give_back)

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import msgspec
 
-from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo
+from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo, answer_of
 from omruntime.auth import Auth
 from omruntime.ledger import lease_period
 from omruntime.masking import mask
@@ -22,7 +22,7 @@ from omruntime_ray.errors import ERRORS
 from omruntime_ray.names import Place, place_of
 from omruntime_ray.network import Network
 from omruntime_ray.private import PrivatePool
-from omruntime_ray.station import LOOK_INTO_THE_LEDGER, answer_of
+from omruntime_ray.station import LOOK_INTO_THE_LEDGER
 from omruntime_ray.working import Fetching
 
 __all__ = ["RayBackend"]

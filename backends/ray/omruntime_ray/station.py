@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict
 import msgspec
 import ray
 
-from omruntime.abc import Backend, Call, Capability, WorkerInfo, pack_answer, unpack_call
+from omruntime.abc import Backend, Call, Capability, WorkerInfo, answer_of, unpack_call
 from omruntime.abc.carrying import refusal
 from omruntime.auth import Auth, default_auth
 from omruntime.errors import OmegaRuntimeError
@@ -23,7 +23,7 @@ from omruntime_ray.desk import Shelf, packed_answers
 if TYPE_CHECKING:
     from omruntime_ray.backend import RayBackend
 
-__all__ = ["LOOK_INTO_THE_LEDGER", "Order", "Said", "Station", "Wanted", "answer_of", "settled", "station_class"]
+__all__ = ["LOOK_INTO_THE_LEDGER", "Order", "Said", "Station", "Wanted", "settled", "station_class"]
 
 WAITING = "waiting"
 """The threads of those who wait for answers: orders and calls must not wait for them."""
@@ -32,13 +32,6 @@ _WAIT = 5.0
 
 Said = tuple[str, Any]
 """What an order has come to: empty text and a value, or the name of our error and its text."""
-
-
-def answer_of(outcome: bytes) -> bytes:
-    """Return an outcome as a packed answer; empty bytes refer to the ledger."""
-    done: Future[bytes] = Future()
-    done.set_result(outcome)
-    return pack_answer(done)
 
 
 LOOK_INTO_THE_LEDGER = answer_of(b"")
