@@ -15,7 +15,6 @@ import msgspec
 from distributed import Future as Task
 
 from omruntime.abc import Answers, Backend, Call, Capability, WorkerHost, WorkerInfo, answer_of
-from omruntime.errors import BackendUnavailable
 from omruntime.masking import mask
 from omruntime_dask.connection import Connection
 from omruntime_dask.errors import ERRORS, why_refused
@@ -139,11 +138,7 @@ class DaskBackend(Backend):
         return {address: worker["metrics"].get("omruntime") or [] for address, worker in workers}
 
     def _identity(self) -> Any:
-        client = self.client
-        if client.status != "running":
-            raise BackendUnavailable(
-                f"the Dask scheduler at {self.address} is gone; what is recorded runs when it is back"
-            )
+        client = self.connection.running
         return client.sync(_identity, client, callback_timeout=PATIENCE)
 
     def announce(self, workers: Sequence[WorkerInfo]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from distributed import Client, Security
@@ -21,6 +23,7 @@ _INTERVAL = 0.001
 _LOGGED = 10
 _PAUSE = 1.0
 """Seconds between two attempts to come back to a scheduler."""
+_LOOK = 0.01
 
 
 class Connection:
@@ -68,15 +71,34 @@ class Connection:
             comm.recent_message_log = deque(maxlen=_LOGGED)
         return client
 
+    @property
+    def running(self) -> Any:
+        """The client, when it has its scheduler; one that looks for it may take a while after it has come back.
+
+        Raises:
+            BackendUnavailable: the scheduler is away.
+            ClosedClientError: the user has closed theirs.
+        """
+        if (client := self.client).status != "running":
+            self.check()
+            deadline = time.monotonic() + PATIENCE
+            # Dask has no event for it.
+            while (client := self.client).status != "running":
+                if time.monotonic() > deadline:
+                    raise BackendUnavailable(self._gone())
+                time.sleep(_LOOK)
+        return client
+
+    def _gone(self) -> str:
+        return f"the Dask scheduler at {self.address} is gone; what is recorded runs when it is back"
+
     def _again(self) -> Any:
         with self._lock:
             if self._closed:
                 raise RuntimeClosed("this runtime is closed; make a new one and assign it: om.runtime = ...")
             if self._client.status == "closed":
                 if time.monotonic() - self._tried < _PAUSE:
-                    raise BackendUnavailable(
-                        f"the Dask scheduler at {self.address} is gone; what is recorded runs when it is back"
-                    )
+                    raise BackendUnavailable(self._gone())
                 try:
                     self._client = self._open(0)
                 finally:
@@ -114,9 +136,25 @@ class Connection:
         with self._lock:
             self._closed = True
         if not self.is_given:
-            self._client.close()
+            with _no_farewell():
+                self._client.close()
         elif topic and self._client.status == "running":
             self._client.unsubscribe_topic(topic)
+
+
+@contextmanager
+def _no_farewell() -> Iterator[None]:
+    """Keep Dask from logging, as an error, that a client was closed that looked for its scheduler."""
+    logger = logging.getLogger("distributed.client")
+    logger.addFilter(_is_no_farewell)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_farewell)
+
+
+def _is_no_farewell(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)
 
 
 def _security(given: Any) -> Security:

@@ -6,8 +6,10 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -95,6 +97,35 @@ def _labels(om: Omega) -> object:
         return om.runtime.labels()
     except BackendUnavailable:
         return None
+
+
+def test_a_scheduler_that_is_back_is_waited_for(world: World, om: Omega, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = threading.Event()
+
+    def backoff(low: float, high: float) -> float:
+        failed.set()
+        return 3.0
+
+    monkeypatch.setattr("distributed.comm.core.random", SimpleNamespace(uniform=backoff))
+    backend = om.runtime.backend
+    before = backend.incarnation()
+    world.kill_scheduler()
+    assert failed.wait(60)
+    with pytest.raises(BackendUnavailable, match="Dask scheduler"):
+        om.runtime.labels()
+    world.start()
+    assert om.runtime.labels() == {}
+    assert backend._identity()["id"] != before
+
+
+def test_a_client_that_looks_for_its_scheduler_is_closed_in_silence(
+    world: World, om: Omega, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = om.runtime.backend.connection._client
+    world.kill_scheduler()
+    eventually(lambda: client._connecting_to_scheduler, "that it looks for its scheduler")
+    om.close()
+    assert capfd.readouterr().err == ""
 
 
 def test_a_canvas_is_told_of_by_the_next_scheduler_too(world: World, om: Omega) -> None:
