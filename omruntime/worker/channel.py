@@ -12,7 +12,7 @@ import msgspec
 
 from omruntime.abc import Buffer
 
-__all__ = ["Channel", "Message"]
+__all__ = ["Channel", "Message", "framed"]
 
 _COUNT = struct.Struct("<I")
 _CHUNK = 1 << 16
@@ -48,7 +48,7 @@ class Channel:
         Raises:
             OSError: the other end is gone.
         """
-        size, frames = _framed(kind, data, buffers)
+        size, frames = framed(kind, data, buffers)
         with self._sending:
             if size < _CHUNK:
                 self._socket.sendall(b"".join(frames))
@@ -58,7 +58,7 @@ class Channel:
 
     def try_send(self, kind: str, data: dict[str, Any], buffers: Sequence[Buffer] = ()) -> bool:
         """Send a message if it is small and the other end keeps up with reading; False when it was not sent."""
-        size, frames = _framed(kind, data, buffers)
+        size, frames = framed(kind, data, buffers)
         if size >= _CHUNK or not self._sending.acquire(timeout=_TURN):
             return False
         try:
@@ -138,7 +138,7 @@ class Channel:
         self._socket.close()
 
 
-def _framed(kind: str, data: dict[str, Any], buffers: Sequence[Buffer]) -> tuple[int, list[Buffer]]:
+def framed(kind: str, data: dict[str, Any], buffers: Sequence[Buffer] = ()) -> tuple[int, list[Buffer]]:
     """Return the size of a message and what to send one after the other."""
     frames = [_packer.encode(Message(kind, data)), *buffers]
     sizes = [memoryview(frame).nbytes for frame in frames]

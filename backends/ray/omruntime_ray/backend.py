@@ -17,11 +17,11 @@ from omruntime.auth import Auth
 from omruntime.ledger import lease_period
 from omruntime.masking import mask
 from omruntime_ray.carried import Entry
-from omruntime_ray.connection import join, leave
+from omruntime_ray.connection import is_the_users, join, leave
 from omruntime_ray.errors import ERRORS
 from omruntime_ray.names import Place, place_of
 from omruntime_ray.network import Network
-from omruntime_ray.private import PrivatePool
+from omruntime_ray.private import JoinedPool, KeptPool, PrivatePool
 from omruntime_ray.station import LOOK_INTO_THE_LEDGER
 from omruntime_ray.working import Fetching
 
@@ -48,6 +48,7 @@ class RayBackend(Backend):
 
     Attributes:
         station: name of the actor that this process is, empty in all others.
+        door: where processes of this machine reach that without Ray.
         on_end: called when the pool that this actor belongs to ends.
     """
 
@@ -60,7 +61,7 @@ class RayBackend(Backend):
         self, place: Place, workers: Mapping[str, int] | None, env: Mapping[str, str] | None, auth: Auth
     ) -> None:
         self.mailbox = f"omruntime-{uuid4().hex}"
-        self.station = ""
+        self.station = self.door = ""
         self.on_end: Callable[[], None] = lambda: None
         self._env = dict(env or {})
         self._answers = Answers()
@@ -68,11 +69,14 @@ class RayBackend(Backend):
         self._closed = False
         self._announced: Sequence[WorkerInfo] = ()
         self._fetching: Fetching | None = None
-        join(place)
+        self._is_part = not place.is_private or is_the_users()
+        """This process is part of the cluster."""
+        if self._is_part:
+            join(place)
         try:
             self._pool: Network | PrivatePool = self._open(place, workers, auth)
         except BaseException:
-            leave()
+            self._leave()
             raise
         self.address, self.lease = self._pool.address, self._pool.lease
         if self.lease:
@@ -81,7 +85,8 @@ class RayBackend(Backend):
 
     def _open(self, place: Place, workers: Mapping[str, int] | None, auth: Auth) -> Network | PrivatePool:
         if place.is_private:
-            return PrivatePool(workers, self._env, auth, self.mailbox, self._answers.give, self._lost)
+            kind = JoinedPool if self._is_part else KeptPool
+            return kind(workers, self._env, auth, self.mailbox, self._answers.give, self._lost)
         network = Network(place, self.mailbox, self._answers.give, self._lost)
         if workers:
             try:
@@ -189,6 +194,7 @@ class RayBackend(Backend):
     def _entry(self, workers: Sequence[WorkerInfo]) -> Entry:
         return Entry(
             station=self.station,
+            door=self.door,
             labels=sorted({",".join(worker.labels) for worker in workers}),
             workers=msgspec.to_builtins(list(workers)),
             period=lease_period(),
@@ -236,4 +242,8 @@ class RayBackend(Backend):
             self._pool.close(wait)
         finally:
             self._answers.close()
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._is_part:
             leave()

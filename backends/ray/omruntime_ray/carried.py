@@ -7,9 +7,23 @@ from typing import Any, NamedTuple, TypedDict
 
 import msgspec
 
-from omruntime.abc import Call, pack_call
+from omruntime.abc import Buffer, Call, pack_call
+from omruntime.abc.carrying import refusal
 
-__all__ = ["Carried", "Entry", "Errand", "Known", "Room", "carried", "packed_calls", "unpacked_calls"]
+__all__ = [
+    "Carried",
+    "Entry",
+    "Errand",
+    "Known",
+    "Order",
+    "Room",
+    "Said",
+    "Sent",
+    "carried",
+    "packed_calls",
+    "settled",
+    "unpacked_calls",
+]
 
 
 class Carried(NamedTuple):
@@ -20,6 +34,12 @@ class Carried(NamedTuple):
     packed: bytes
 
 
+Sent = tuple[str, str, Carried]
+"""A call on its way: its id, its name, and what is carried."""
+
+Said = tuple[str, Any]
+"""What an order has come to: empty text and a value, or the name of our error and its text."""
+
 _encoder = msgspec.msgpack.Encoder()
 _calls = msgspec.msgpack.Decoder(list[Carried])
 
@@ -29,7 +49,7 @@ def packed_calls(calls: Sequence[Carried]) -> bytes:
     return _encoder.encode(calls)
 
 
-def unpacked_calls(packed: bytes) -> list[Carried]:
+def unpacked_calls(packed: Buffer) -> list[Carried]:
     """Return the calls that `packed_calls` made these bytes of."""
     return _calls.decode(packed)
 
@@ -39,6 +59,25 @@ def carried(call: Call) -> Carried:
     return Carried(call.id, call.label, pack_call(call))
 
 
+def settled(said: Said) -> Any:
+    """Return what a host has said, or raise the error that it has told of."""
+    kind, value = said
+    if kind:
+        raise refusal(kind, value)
+    return value
+
+
+class Order(TypedDict, total=False):
+    """What a host is to do; one entry."""
+
+    scale: dict[str, int]
+    store: str
+    cancel: str
+    close: bool
+    workers: bool
+    """Say who works there."""
+
+
 class Entry(TypedDict):
     """What a host says of itself."""
 
@@ -46,6 +85,8 @@ class Entry(TypedDict):
     """Name of its actor, which takes calls itself; empty for one that only fetches them."""
     labels: list[str]
     """The label sets of its slots."""
+    door: str
+    """Where processes of its machine reach it without Ray; empty where they do not."""
     workers: list[Any]
     period: float
     """Seconds after which it counts as gone when nothing is heard of it."""

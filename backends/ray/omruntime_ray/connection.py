@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -19,10 +17,8 @@ from omruntime.errors import BackendUnavailable, VersionMismatch
 from omruntime_ray.names import Place
 from omruntime_ray.reach import is_same, knock
 
-__all__ = ["come_back", "is_there", "join", "leave", "step_out"]
+__all__ = ["come_back", "is_the_users", "is_there", "join", "leave", "step_out", "without_paths"]
 
-_LONGEST = 24
-"""Characters; a socket's name has at most 107 of them, on macOS 103."""
 _lock = threading.RLock()
 
 
@@ -33,18 +29,16 @@ class _Joined:
         users: how many runtimes need it.
         ours: it was initialised here, and is not the user's.
         place: address and namespace that it was initialised for.
-        directory: of a private one.
     """
 
     users = 0
     ours = False
     address = ""
-    directory = ""
     life: _Life | None = None
 
 
 def join(place: Place) -> None:
-    """Have this process be part of a Ray cluster, or of a private one; one that is initialised is used.
+    """Have this process be part of a Ray cluster; one that is initialised is used.
 
     Raises:
         BackendUnavailable: nothing answers, or this process is part of another one.
@@ -61,11 +55,17 @@ def join(place: Place) -> None:
         _Joined.users += 1
 
 
+def is_the_users() -> bool:
+    """Tell whether the user has initialised Ray in this process."""
+    with _lock:
+        return ray.is_initialized() and not _Joined.ours
+
+
 def _check_same(place: Place) -> None:
     if _Joined.ours and _Joined.users:
         if place.address == _Joined.address:
             return
-        there = _Joined.address or "a private one"
+        there = _Joined.address
     else:
         there = _gcs_address()
         if place.by_client or (place.endpoint is not None and is_same(place.endpoint, _split(there))):
@@ -90,27 +90,16 @@ def _initialise(place: Place) -> None:
         "log_to_driver": False,
         "logging_level": logging.ERROR,
         "namespace": place.namespace,
+        "address": place.address,
     }
-    if place.is_private:
-        _Joined.directory = tempfile.mkdtemp(prefix="omr-ray-", dir=_short_place())
-        options |= {"address": "local", "include_dashboard": False, "_temp_dir": _Joined.directory}
-    else:
-        options["address"] = place.address
     if not place.by_client:
-        options["job_config"] = _without_paths()
+        options["job_config"] = without_paths()
     try:
         _Joined.life = _Life(options)
     except Exception as exc:
-        _drop_directory()
         if "ersion mismatch" in str(exc):
             raise VersionMismatch(f"the Ray cluster at {place.address} and this process do not fit: {exc}") from exc
-        raise BackendUnavailable(f"no Ray can be had at {place.address or 'this machine'}: {exc}") from exc
-
-
-def _short_place() -> str:
-    """Return a folder for temporary ones whose name is short enough: Ray makes sockets far below it."""
-    usual = tempfile.gettempdir()
-    return usual if len(usual) <= _LONGEST else "/tmp"
+        raise BackendUnavailable(f"no Ray can be had at {place.address}: {exc}") from exc
 
 
 class _NoPaths(list[str]):
@@ -120,7 +109,7 @@ class _NoPaths(list[str]):
         """Add nothing."""
 
 
-def _without_paths() -> JobConfig:
+def without_paths() -> JobConfig:
     """Return settings of a job whose actors do not look for modules where its client is."""
     config = JobConfig()
     config._py_driver_sys_path = _NoPaths()  # noqa: SLF001  (there is no other way to have Ray add no folder)
@@ -236,10 +225,3 @@ def _split(address: str) -> tuple[str, int] | None:
 
 def _clear() -> None:
     _Joined.ours, _Joined.address, _Joined.users = False, "", 0
-    _drop_directory()
-
-
-def _drop_directory() -> None:
-    if _Joined.directory:
-        shutil.rmtree(_Joined.directory, ignore_errors=True)
-        _Joined.directory = ""

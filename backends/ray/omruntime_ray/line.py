@@ -10,10 +10,10 @@ from typing import Any
 
 import ray
 
-from omruntime_ray.carried import Carried, packed_calls
+from omruntime_ray.carried import Sent, packed_calls
 from omruntime_ray.desk import Answered, unpacked_answers
 
-__all__ = ["Line", "Sent"]
+__all__ = ["Line"]
 
 _MOMENT = 0.0005
 """Seconds after a message in which the next calls are gathered."""
@@ -24,9 +24,6 @@ _LINGER = 0.002
 _NAMES = 200
 _LOOK = 1.0
 """Seconds after which somebody who reads looks whether the line was closed."""
-
-Sent = tuple[str, str, Carried]
-"""A call on its way: its id, its name, and what is carried."""
 
 
 class Line:

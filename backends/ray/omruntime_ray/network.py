@@ -15,6 +15,7 @@ from omruntime.abc import Call, WorkerInfo, label_set
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime.masking import mask
 from omruntime_ray.carried import Entry, Known, Room, carried, packed_calls
+from omruntime_ray.direct import DirectLine, connected
 from omruntime_ray.line import Line
 from omruntime_ray.names import Place
 from omruntime_ray.news import News
@@ -53,8 +54,8 @@ class Network:
         self.namespace = place.namespace
         self._mailbox, self._give, self._lost = mailbox, give, lost
         self._lock = threading.Lock()
-        self._lines: dict[str, Line] = {}
-        self._old: list[Line] = []
+        self._lines: dict[str, Line | DirectLine] = {}
+        self._old: list[Line | DirectLine] = []
         self._actors: dict[str, Any] = {}
         self._lives: dict[str, str] = {}
         """Ids of the hosts that are actors, by the actor's name."""
@@ -114,12 +115,20 @@ class Network:
                 self._actors[name] = actor
         return actor
 
-    def _line_to(self, name: str) -> Line:
+    def _line_to(self, name: str) -> Line | DirectLine:
         with self._lock:
             line = self._lines.get(name)
             if line is None or line.is_closed:
-                line = self._lines[name] = Line(self._actor(name), self._mailbox, self._give, self._lost)
+                line = self._lines[name] = self._line(name)
             return line
+
+    def _line(self, name: str) -> Line | DirectLine:
+        """Return a new line, without Ray where the actor is on this machine."""
+        if name != OFFICE:
+            sock = connected(self.stations()[name]["door"])
+            if sock is not None:
+                return DirectLine(sock, self._mailbox, self._give, self._lost)
+        return Line(self._actor(name), self._mailbox, self._give, self._lost)
 
     def send(self, calls: Sequence[Call]) -> None:
         """Send calls whose answers are waited for."""

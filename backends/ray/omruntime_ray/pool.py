@@ -10,8 +10,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from omruntime.abc import label_set
 from omruntime.errors import BackendUnavailable
+from omruntime_ray.carried import Order, settled
 from omruntime_ray.reach import ACTING, START_LIMIT
-from omruntime_ray.station import Order, Wanted, settled, station_class
+from omruntime_ray.station import Wanted, station_class
 
 if TYPE_CHECKING:
     from omruntime_ray.network import Network

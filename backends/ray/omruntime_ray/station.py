@@ -12,27 +12,24 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict
 import msgspec
 import ray
 
-from omruntime.abc import Backend, Call, Capability, WorkerInfo, answer_of, unpack_call
-from omruntime.abc.carrying import refusal
+from omruntime.abc import Backend, Buffer, Call, Capability, WorkerInfo, answer_of, unpack_call
 from omruntime.auth import Auth, default_auth
 from omruntime.errors import OmegaRuntimeError
 from omruntime.worker import Host
-from omruntime_ray.carried import unpacked_calls
+from omruntime.worker.channel import Message
+from omruntime_ray.carried import Order, Said, unpacked_calls
 from omruntime_ray.desk import Shelf, packed_answers
+from omruntime_ray.door import Door, Visitor
 
 if TYPE_CHECKING:
     from omruntime_ray.backend import RayBackend
 
-__all__ = ["LOOK_INTO_THE_LEDGER", "Order", "Said", "Station", "Wanted", "settled", "station_class"]
+__all__ = ["LOOK_INTO_THE_LEDGER", "Station", "Wanted", "station_class"]
 
 WAITING = "waiting"
 """The threads of those who wait for answers: orders and calls must not wait for them."""
 _WAIT = 5.0
 """Seconds after which somebody who waits gives his thread to others, and asks again."""
-
-Said = tuple[str, Any]
-"""What an order has come to: empty text and a value, or the name of our error and its text."""
-
 
 LOOK_INTO_THE_LEDGER = answer_of(b"")
 
@@ -46,15 +43,6 @@ class Wanted(TypedDict):
     """Name of the actor."""
     workers: dict[str, int]
     env: dict[str, str]
-
-
-class Order(TypedDict, total=False):
-    """What a station is to do; one entry."""
-
-    scale: dict[str, int]
-    store: str
-    cancel: str
-    close: bool
 
 
 class Station:
@@ -71,6 +59,7 @@ class Station:
         self._backend: RayBackend | None = None
         self._opened: Said = ("", "")
         self._shelf = Shelf()
+        self._door = Door(self._visited)
         if wanted["namespace"]:
             # Here, and not by a call: where Ray starts this actor again, nobody calls.
             self._opened = _said(self._open_shared)
@@ -80,7 +69,7 @@ class Station:
 
         auth = default_auth()
         backend = RayBackend.open(f"ray://auto/{self._wanted['namespace']}", auth=auth)
-        backend.station = self._wanted["name"]
+        backend.station, backend.door = self._wanted["name"], self._door.path
         try:
             host = Host.of(backend, self._wanted["workers"], auth, env=self._wanted["env"])
             if store := os.environ.get("OMRUNTIME_STORE"):
@@ -99,6 +88,7 @@ class Station:
         serve(backend, host, self._stop)
         host.close()
         backend.close()
+        self._door.close()
         ray.kill(ray.get_runtime_context().current_actor)
 
     def open(self, user: str, key: str) -> Said:
@@ -114,9 +104,16 @@ class Station:
         """Return the id of the host, when it is ready."""
         return self._opened
 
+    def door(self) -> str:
+        """Return where processes of this machine reach it without Ray."""
+        return self._door.path
+
     def tell(self, mailbox: str, id: str, outcome: bytes) -> None:
         """Leave the outcome of a canvas for the one who has submitted it."""
-        self._shelf.put(mailbox, id, answer_of(outcome))
+        if (visitor := self._door.visitor(mailbox)) is not None:
+            visitor.give(id, answer_of(outcome))
+        else:
+            self._shelf.put(mailbox, id, answer_of(outcome))
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
@@ -133,9 +130,12 @@ class Station:
 
     def take(self, mailbox: str, calls: bytes) -> None:
         """Take calls, whose answers go to a mailbox; an empty one for nobody."""
+        self._deliver(calls, partial(self._shelf.put, mailbox) if mailbox else _drop)
+
+    def _deliver(self, calls: Buffer, give: Callable[[str, bytes], None]) -> None:
         assert self._host is not None
         for each in unpacked_calls(calls):
-            answer = partial(self._shelf.put, mailbox, each.id) if mailbox else _drop
+            answer = partial(give, each.id)
             if self._stop.is_set() and self._backend is not None:
                 # It was sent before its sender could know; somebody else takes it, and the ledger tells.
                 self._backend.forward(unpack_call(each.packed))
@@ -146,6 +146,20 @@ class Station:
             self._backend.has_taken()
 
     # -- orders --------------------------------------------------------------------------------------------------
+
+    def _visited(self, visitor: Visitor, message: Message, buffers: list[memoryview]) -> None:
+        """Do what a process at the door asks for; orders come there to a private host alone."""
+        if message.kind == "calls":
+            self._deliver(buffers[0], visitor.give if message.data["answer"] else _drop)
+        elif not self._wanted["namespace"]:
+            threading.Thread(
+                target=self._ordered, args=(visitor, message), name="omruntime-ray-order", daemon=True
+            ).start()
+
+    def _ordered(self, visitor: Visitor, message: Message) -> None:
+        data = message.data
+        said = self.open(data["user"], data["key"]) if message.kind == "open" else self.order(data["order"])
+        visitor.say(data["number"], said)
 
     def order(self, order: Order) -> Said:
         """Do something that is no call."""
@@ -160,14 +174,13 @@ class Station:
             host.look_after(order["store"])
         elif "cancel" in order:
             host.cancel(order["cancel"])
+        elif "workers" in order:
+            return msgspec.to_builtins(self.here())
         elif "close" in order:
             self._stop.set()
             if self._backend is None:
                 host.close(order["close"])
-
-    def workers(self) -> list[Any]:
-        """List the workers of this host, as plain values."""
-        return msgspec.to_builtins(self.here())  # type: ignore[no-any-return]
+        return None
 
     def here(self) -> list[WorkerInfo]:
         """List the workers of this host."""
@@ -180,14 +193,6 @@ def station_class() -> Any:
     return ray.remote(num_cpus=0, concurrency_groups={WAITING: 256})(Station)
 
 
-def settled(said: Said) -> Any:
-    """Return what an actor has said, or raise the error that it has told of."""
-    kind, value = said
-    if kind:
-        raise refusal(kind, value)
-    return value
-
-
 def _said(act: Callable[[], Any]) -> Said:
     try:
         return ("", act())
@@ -195,7 +200,7 @@ def _said(act: Callable[[], Any]) -> Said:
         return (type(exc).__name__, str(exc))
 
 
-def _drop(answer: bytes) -> None:
+def _drop(id: str, answer: bytes) -> None:
     """Nobody waits for it."""
 
 
