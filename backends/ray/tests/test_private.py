@@ -4,7 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.ray_world import eventually, program
+import pytest
+import ray
+from omruntime_ray import OmegaRuntimeRay
+from tests.ray_world import AUTH, echo, eventually, program
+
+from omruntime import Omega
 
 _QUIET = """
 import sys
@@ -48,6 +53,42 @@ def test_a_program_that_is_killed_leaves_no_process(store_url: str, tmp_path: Pa
         session = subprocess.check_output(["ps", "-o", "ppid=", "-p", str(runner)], text=True).strip()
         client.kill()
     eventually(lambda: not _alive(runner) and not _alive(int(session)), "the end of what it has started")
+
+
+_INTRUDES = """
+import sys
+from ray._raylet import GcsClient
+try:
+    print(GcsClient(address=sys.argv[1]).internal_kv_keys(b"", b"fun", timeout=5))
+except Exception as exc:
+    print(type(exc).__name__, exc)
+"""
+
+
+def _gcs_of(om: Omega) -> str:
+    directory = om.runtime.backend._pool._ray._directory
+    table = subprocess.check_output(["ps", "-Aww", "-o", "args="], text=True)
+    words = " ".join(line for line in table.splitlines() if directory in line).split()
+    (address,) = {word.partition("=")[2] for word in words if word.startswith("--gcs-address=")}
+    return address
+
+
+def test_nobody_else_is_let_in(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Omega(store_url, OmegaRuntimeRay(workers=1, auth=AUTH), auth=AUTH) as om:
+        address = _gcs_of(om)
+        monkeypatch.setenv("RAY_AUTH_MODE", "token")
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "guessed" * 8)
+        said = program(_INTRUDES, address, place=tmp_path)
+        assert said.stdout.startswith("AuthenticationError"), said.stdout
+        om.scripts.put(echo, "echo")
+        assert om.runtime.script("echo").run(5).get(timeout=60)["result"] == 5
+
+
+def test_its_client_is_no_part_of_it(store_url: str) -> None:
+    with Omega(store_url, OmegaRuntimeRay(workers=1, auth=AUTH), auth=AUTH) as om:
+        om.scripts.put(echo, "echo")
+        assert om.runtime.script("echo").run(5).get(timeout=60)["result"] == 5
+        assert not ray.is_initialized()
 
 
 def _alive(pid: int) -> bool:
