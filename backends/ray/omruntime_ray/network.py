@@ -124,10 +124,10 @@ class Network:
 
     def _line(self, name: str) -> Line | DirectLine:
         """Return a new line, without Ray where the actor is on this machine."""
-        if name != OFFICE:
-            sock = connected(self.stations()[name]["door"])
-            if sock is not None:
-                return DirectLine(sock, self._mailbox, self._give, self._lost)
+        entry = self.stations().get(name)
+        sock = None if entry is None else connected(entry["door"])
+        if sock is not None:
+            return DirectLine(sock, self._mailbox, self._give, self._lost)
         return Line(self._actor(name), self._mailbox, self._give, self._lost)
 
     def send(self, calls: Sequence[Call]) -> None:
