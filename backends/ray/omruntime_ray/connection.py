@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import ray
+from ray._private import worker as ray_worker
 from ray.job_config import JobConfig
 
 from omruntime.errors import BackendUnavailable, VersionMismatch
@@ -19,6 +20,7 @@ from omruntime_ray.reach import is_same, knock
 
 __all__ = ["come_back", "is_the_users", "is_there", "join", "leave", "step_out", "without_paths"]
 
+_log = logging.getLogger("omruntime.client")
 _lock = threading.RLock()
 
 
@@ -140,15 +142,16 @@ class _Life:
             raise
 
     def _run(self) -> None:
-        try:
-            with _quiet_environment():
-                ray.init(**self._options)
-        except BaseException as exc:  # noqa: BLE001  (whoever waits gets it)
-            self._begun.set_exception(exc)
-            return
-        self._begun.set_result(None)
-        self._enough.wait()
-        ray.shutdown()
+        with _nothing_printed():
+            try:
+                with _quiet_environment():
+                    ray.init(**self._options)
+            except BaseException as exc:  # noqa: BLE001  (whoever waits gets it)
+                self._begun.set_exception(exc)
+                return
+            self._begun.set_result(None)
+            self._enough.wait()
+            ray.shutdown()
 
     def end(self) -> None:
         """Shut Ray down."""
@@ -167,6 +170,24 @@ def _quiet_environment() -> Iterator[None]:
     finally:
         if before is None:
             del os.environ[name]
+
+
+@contextlib.contextmanager
+def _nothing_printed() -> Iterator[None]:
+    """Have Ray log what it would print of nodes and workers that have died, for the time of a block.
+
+    No setting keeps that from the user's terminal: `log_to_driver` is about what tasks print.
+    """
+    before = ray_worker.print_to_stdstream
+
+    def logged(data: Mapping[str, Any], *args: Any, **options: Any) -> None:
+        _log.info("Ray says: %s", "; ".join(data["lines"]))
+
+    ray_worker.print_to_stdstream = logged
+    try:
+        yield
+    finally:
+        ray_worker.print_to_stdstream = before
 
 
 def leave() -> None:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
+from time import monotonic
 from typing import Any
 
 import ray
@@ -48,17 +49,25 @@ class News:
         self._place, self._name, self._changed, self._came_back = place, name, changed, came_back
         self.keeps_pool = self.founds = True
         self._away = self._closed = False
-        self._office: Any = self._find()
-        try:
-            self.known: Known = ray.get(self._office.known.remote(), timeout=START_LIMIT)
-        except ray.exceptions.RayActorError:
-            # It has just ended, since nobody had needed it.
-            self._office = self._find()
-            self.known = ray.get(self._office.known.remote(), timeout=START_LIMIT)
-        self._heard: SimpleQueue[Any] = SimpleQueue()
         self._pause = threading.Event()
+        self._office, self.known = self._begin()
+        self._heard: SimpleQueue[Any] = SimpleQueue()
         self._thread = threading.Thread(target=self._follow, name="omruntime-ray-news", daemon=True)
         self._thread.start()
+
+    def _begin(self) -> tuple[Any, Known]:
+        """Return the office and what it knows; one that has just ended, or is being started again, is waited for."""
+        deadline = monotonic() + START_LIMIT
+        while True:
+            try:
+                office = self._find()
+                known: Known = ray.get(office.known.remote(), timeout=max(deadline - monotonic(), _AGAIN))
+            except ray.exceptions.RayActorError:
+                if monotonic() > deadline:
+                    raise
+                self._pause.wait(_AGAIN)
+            else:
+                return office, known
 
     @property
     def office(self) -> Any:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["scale"]
 
 _LABEL = "label:"
+_LITTLE = 0.001
+"""What an actor takes of a label: it is no amount, and a node that has 1 of it has room for all."""
 
 
 def scale(network: Network, workers: Mapping[str, int], env: Mapping[str, str]) -> None:
@@ -63,6 +65,8 @@ def _start(network: Network, name: str, node: str, labels: str, share: int, env:
             get_if_exists=True,
             max_restarts=-1,
             max_concurrency=ACTING,
+            resources={_LABEL + label: _LITTLE for label in label_set(labels) & _named(_alive())},
+            # Where that node is gone, Ray starts it again on another one that has the labels.
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True),
         )
         .remote(wanted)
@@ -85,9 +89,8 @@ def _shares(labels: str, count: int) -> list[tuple[str, int]]:
 
 def _nodes_for(labels: str) -> Sequence[str]:
     """Return the nodes that may have a set of labels: all, but for labels that some node names as its resource."""
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    named = {name.removeprefix(_LABEL) for node in nodes for name in node["Resources"] if name.startswith(_LABEL)}
-    for label in label_set(labels) & named:
+    nodes = _alive()
+    for label in label_set(labels) & _named(nodes):
         nodes = [node for node in nodes if node["Resources"].get(_LABEL + label)]
     if not nodes:
         raise BackendUnavailable(
@@ -95,3 +98,12 @@ def _nodes_for(labels: str) -> Sequence[str]:
             f"ray start --resources '{{\"{_LABEL}gpu\": 1}}'"
         )
     return sorted(node["NodeID"] for node in nodes)
+
+
+def _alive() -> Sequence[Mapping[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _named(nodes: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the labels that nodes name as their resources."""
+    return {name.removeprefix(_LABEL) for node in nodes for name in node["Resources"] if name.startswith(_LABEL)}

@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
-from pathlib import Path
 
 import ray
 from omruntime_conformance import Harness, NotExercised
 from omruntime_conformance.oracle import Waiter
 
 from omruntime.abc import WorkerInfo
-from omruntime.errors import BackendUnavailable, OmegaRuntimeError
+from omruntime.errors import OmegaRuntimeError
 from omruntime_ray.backend import RayBackend
-from omruntime_ray.office import OFFICE
-from omruntime_ray.reach import knock
+from omruntime_ray.nodes import descendants, parents
+from omruntime_ray.servers import RayServer, free_port
 
-__all__ = ["RayClientHarness", "RayHarness", "RayPrivateHarness", "RayServer", "RayWorkersHarness"]
+__all__ = ["RayClientHarness", "RayHarness", "RayPrivateHarness", "RayServer", "RayWorkersHarness", "free_port"]
 
 _numbers = count(1)
+_NAMED = {"label:default": 1.0, "label:gpu": 1.0, "label:big": 1.0}
 
 
 class RayHarness(Harness):
-    """The actors of a pool, each a node; the office, which knows who works, is the broker."""
+    """The actors of a pool, on a node that has the labels; the GCS, which knows the cluster, is the broker."""
 
     backend = "ray"
     patience = 3.0
@@ -40,6 +37,7 @@ class RayHarness(Harness):
     def __init__(self) -> None:
         self._clusters: list[_Cluster] = []
         self._server: RayServer | None = None
+        self._node = ""
 
     def kind(self) -> type[_Cluster]:
         """Return who works."""
@@ -49,14 +47,25 @@ class RayHarness(Harness):
         """Return the address that clients are given."""
         return server.url
 
+    def started(self, env: Mapping[str, str]) -> RayServer:
+        """Return the Ray that all clusters are in: it takes long to start, and is started once."""
+        if self._server is None:
+            server = RayServer(env, keeps=True)
+            atexit.register(server.close)
+            try:
+                server.start()
+                self._node = server.add_node(_NAMED)
+            except BaseException:
+                server.close()
+                raise
+            self._server = server
+        return self._server
+
     @contextmanager
     def cluster(self, workers: Mapping[str, int], env: Mapping[str, str]) -> Iterator[str]:
-        """Have workers in a namespace of its own; Ray itself takes long to start, and is started once."""
-        if self._server is None:
-            self._server = RayServer(env)
-            atexit.register(self._server.close)
-            self._server.start()
-        cluster = self.kind()(f"{self.address(self._server)}/conformance-{next(_numbers)}", env, self.patience)
+        """Have workers in a namespace of its own."""
+        server = self.started(env)
+        cluster = self.kind()(f"{self.address(server)}/conformance-{next(_numbers)}", env, self.patience)
         self._clusters.append(cluster)
         try:
             cluster.scale(workers)
@@ -66,12 +75,25 @@ class RayHarness(Harness):
             cluster.close()
 
     def kill_node(self, worker: WorkerInfo) -> None:
-        """Kill a worker process and all that it has started."""
-        self._clusters[-1].kill(worker)
+        """Kill the node of a worker with all its processes; another one that has its labels is there by then."""
+        server, lost = self._running(), self._node
+        self._node = server.add_node(_NAMED)
+        server.kill_node(lost)
+        self._await_others()
 
     def restart_broker(self) -> None:
-        """Kill the office; Ray starts it again."""
-        self._clusters[-1].restart()
+        """Kill the GCS, and start it again with what it keeps on its disk."""
+        self._running().restart_gcs()
+        self._await_others()
+
+    def _running(self) -> RayServer:
+        assert self._server is not None
+        return self._server
+
+    def _await_others(self) -> None:
+        """Wait until the clusters of other rules, which are in the same Ray, are as they were."""
+        for cluster in self._clusters[:-1]:
+            cluster.settle()
 
     def scale(self, workers: Mapping[str, int]) -> None:
         """Have worker processes join and leave."""
@@ -86,6 +108,12 @@ class RayWorkersHarness(RayHarness):
     def kind(self) -> type[_Cluster]:
         """Return who works."""
         return _Workers
+
+    def kill_node(self, worker: WorkerInfo) -> None:
+        """Kill a worker process, and all that it has started."""
+        cluster = self._clusters[-1]
+        assert isinstance(cluster, _Workers)
+        cluster.kill(worker)
 
 
 class RayClientHarness(RayHarness):
@@ -115,81 +143,12 @@ class RayPrivateHarness(Harness):
         yield "ray://"
 
 
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class RayServer:
-    """The head of a Ray cluster, in a directory and a home of its own.
-
-    Args:
-        env: environment variables for its processes.
-    """
-
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self.place = Path(tempfile.mkdtemp(prefix="omr-ray-"))
-        self.port = free_port()
-        self.url = f"ray+gcs://127.0.0.1:{self.port}"
-        self._client_port = free_port()
-        self.client_url = f"ray://127.0.0.1:{self._client_port}"
-        own = {"HOME": str(self.place), "RAY_USAGE_STATS_ENABLED": "0"}
-        self._env = {**os.environ, **env, **own}
-
-    def start(self, *options: str) -> None:
-        """Start it, and return when it takes drivers."""
-        command = ["start", "--head", "--port", str(self.port), "--include-dashboard=false", "--disable-usage-stats"]
-        command += ["--temp-dir", str(self.place / "ray"), "--min-worker-port", "0", "--max-worker-port", "0"]
-        command += ["--ray-client-server-port", str(self._client_port)]
-        said = subprocess.run(
-            [sys.executable, "-m", "ray.scripts.scripts", *command, *options],
-            env=self._env,
-            cwd=self.place,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if said.returncode:
-            raise RuntimeError(f"Ray does not start: {said.stdout}{said.stderr}")
-
-    def takes_clients(self) -> bool:
-        """Tell whether its server for Ray's clients answers."""
-        try:
-            knock("127.0.0.1", self._client_port)
-        except BackendUnavailable:
-            return False
-        return True
-
-    def close(self) -> None:
-        """End all its processes."""
-        for pid in self._processes():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        shutil.rmtree(self.place, ignore_errors=True)
-
-    def _processes(self) -> list[int]:
-        """Return the processes that have its directory in their command, and those that these have started."""
-        table = subprocess.run(
-            ["ps", "-Aww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
-        ).stdout
-        rows = [line.split(None, 2) for line in table.splitlines()]
-        found = [int(row[0]) for row in rows if len(row) == 3 and str(self.place) in row[2]]
-        parents = {int(row[0]): int(row[1]) for row in rows}
-        mine = set(found)
-        while more := {pid for pid, parent in parents.items() if parent in mine} - mine:
-            mine |= more
-        return sorted(mine - {os.getpid()})
-
-
 class _Cluster(ABC):
     """Who works in one namespace."""
 
     def __init__(self, url: str, env: Mapping[str, str], patience: float) -> None:
         self.url, self.env, self.wait = url, env, Waiter(patience)
+        self._wanted: dict[str, int] = {}
 
     @contextmanager
     def client(self) -> Iterator[RayBackend]:
@@ -200,31 +159,31 @@ class _Cluster(ABC):
         finally:
             client.close()
 
-    @abstractmethod
     def scale(self, workers: Mapping[str, int]) -> None:
         """Have as many slots as it says."""
+        self.start(workers)
+        self._wanted |= workers
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until all are there who shall be."""
+        expected = sum(self._wanted.values())
+        with self.client() as client:
+            self.wait(lambda: _count(client) == expected, f"{expected} workers")
+
+    @abstractmethod
+    def start(self, workers: Mapping[str, int]) -> None:
+        """Start and end whoever works."""
 
     @abstractmethod
     def close(self) -> None:
         """End all who work."""
 
-    def kill(self, worker: WorkerInfo) -> None:
-        """Kill the process that a worker belongs to, and its runners."""
-        parents = _parents()
-        node = parents[worker.pid]
-        for pid in (node, *(pid for pid, parent in parents.items() if parent == node)):
-            os.kill(pid, signal.SIGKILL)
-
-    def restart(self) -> None:
-        """Kill the office; Ray starts it again."""
-        with self.client():
-            ray.kill(ray.get_actor(OFFICE, self.url.rpartition("/")[2]), no_restart=False)
-
 
 class _Pool(_Cluster):
     """Actors."""
 
-    def scale(self, workers: Mapping[str, int]) -> None:
+    def start(self, workers: Mapping[str, int]) -> None:
         RayBackend.open(self.url, workers=workers, env=self.env).close()
 
     def close(self) -> None:
@@ -242,7 +201,7 @@ class _Workers(_Cluster):
         super().__init__(url, env, patience)
         self._processes: dict[str, list[subprocess.Popen[bytes]]] = {}
 
-    def scale(self, workers: Mapping[str, int]) -> None:
+    def start(self, workers: Mapping[str, int]) -> None:
         for labels, wanted in workers.items():
             there = self._processes.setdefault(labels, [])
             while len(there) < wanted:
@@ -252,9 +211,6 @@ class _Workers(_Cluster):
             for process in there[wanted:]:
                 process.wait()
             del there[wanted:]
-        expected = sum(map(len, self._processes.values()))
-        with self.client() as client:
-            self.wait(lambda: _count(client) == expected, f"{expected} workers")
 
     def _start(self, labels: str) -> subprocess.Popen[bytes]:
         command = ["-m", "omruntime", "worker", "--runtime", self.url, "--label", labels, "--concurrency", "1"]
@@ -262,20 +218,17 @@ class _Workers(_Cluster):
         return subprocess.Popen([sys.executable, *command], env={**os.environ, **self.env, **own})
 
     def kill(self, worker: WorkerInfo) -> None:
-        node = _parents()[worker.pid]
-        super().kill(worker)
-        for process in (each for same in self._processes.values() for each in same if each.pid == node):
-            process.wait()
+        """Kill the process that a worker belongs to, and its runners."""
+        node = parents()[worker.pid]
+        (process,) = (each for same in self._processes.values() for each in same if each.pid == node)
+        for pid in descendants([node]):
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
 
     def close(self) -> None:
         for process in (each for same in self._processes.values() for each in same):
             process.kill()
             process.wait()
-
-
-def _parents() -> dict[int, int]:
-    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    return {int(pid): int(parent) for pid, parent in map(str.split, table.splitlines())}
 
 
 def _count(client: RayBackend) -> int:

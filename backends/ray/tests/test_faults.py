@@ -1,0 +1,78 @@
+"""What dies of a cluster itself, and what is there again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from omruntime_ray import OmegaRuntimeRay
+from omruntime_ray.office import OFFICE
+from omruntime_ray.servers import RayServer
+from tests.ray_world import AUTH, echo, eventually
+
+from omruntime import AsyncResult, Omega
+
+
+@pytest.fixture
+def server(_without_tokens: None) -> Iterator[RayServer]:
+    """A running Ray of this test's own, which knows nothing after it was killed."""
+    made = RayServer({})
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+def _value(task: AsyncResult) -> object:
+    return task.get(timeout=90)["result"]
+
+
+def test_an_office_that_was_killed_is_back_and_its_calls_too(om: Omega, url: str, tmp_path: Path) -> None:
+    om.runtime.scale({"default": 1, "default,gpu": 1})
+    gate, begun = tmp_path / "gate", tmp_path / "begun"
+    script = om.runtime.script("echo")
+    running = [script.run(number, gate=str(gate), begun=str(begun)) for number in range(6)]
+    absent = om.runtime.require("rare").script("echo").run("rare")
+    eventually(begun.exists, "the first task's beginning")
+    ray.kill(ray.get_actor(OFFICE, url.rpartition("/")[2]), no_restart=False)
+    gate.touch()
+    assert [_value(task) for task in running] == [*range(6)]
+    om.runtime.scale({"rare": 1})
+    assert _value(absent) == "rare"
+    assert _value(om.runtime.require("gpu").script("echo").run("after")) == "after"
+
+
+def test_a_cluster_that_was_killed_and_started_again_has_all_that_was_asked_for(
+    server: RayServer, store_url: str, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    command = [sys.executable, "-m", "omruntime", "worker", "--runtime", server.url, "--store", store_url]
+    with (
+        Omega(store_url, OmegaRuntimeRay(server.url, workers={"default": 1}, auth=AUTH), auth=AUTH) as om,
+        subprocess.Popen([*command, "--label", "gpu", "--concurrency", "1"]) as worker,
+    ):
+        try:
+            eventually(lambda: len(om.runtime.labels()) == 2, "pool and worker")
+            om.scripts.put(echo, "echo")
+            begun = [tmp_path / label for label in ("default", "gpu")]
+            tasks = [
+                om.runtime.require(each.name).script("echo").run(number, gate=str(gate), begun=str(each))
+                for each in begun
+                for number in range(3)
+            ]
+            eventually(lambda: all(each.exists() for each in begun), "the beginning of one task each")
+            server.kill()
+            server.start()
+            gate.touch()
+            assert [_value(task) for task in tasks] == [0, 1, 2] * 2
+            assert sorted(om.runtime.labels().values()) == [["default"], ["gpu"]]
+            assert worker.poll() is None
+        finally:
+            os.kill(worker.pid, signal.SIGTERM)
