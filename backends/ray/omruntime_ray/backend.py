@@ -27,15 +27,15 @@ from omruntime_ray.working import Fetching
 
 __all__ = ["RayBackend"]
 
-_open: weakref.WeakSet[RayBackend] = weakref.WeakSet()
+_opened: weakref.WeakSet[RayBackend] = weakref.WeakSet()
 
 
-def _close_open() -> None:
+def _close_opened() -> None:
     """Leave all clusters, and wait for the tasks of private engines, as an Executor does; an interrupt stops waiting.
 
     Whoever calls an actor later than Ray's own end has Ray start a cluster.
     """
-    for backend in list(_open):
+    for backend in list(_opened):
         try:
             backend.close()
         except KeyboardInterrupt:
@@ -43,7 +43,7 @@ def _close_open() -> None:
 
 
 # Ray has registered its own end when it was imported, and what is registered later is called before.
-atexit.register(_close_open)
+atexit.register(_close_opened)
 
 
 class RayBackend(Backend):
@@ -84,7 +84,7 @@ class RayBackend(Backend):
         self.address, self.lease = self._pool.address, self._pool.lease
         if self.lease:
             self.capabilities = self.capabilities - {Capability.DETACHED}
-        _open.add(self)
+        _opened.add(self)
 
     def _open(self, place: Place, workers: Mapping[str, int] | None, auth: Auth) -> Network | PrivatePool:
         if place.is_private:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
 import pytest
+from omruntime_ray import OmegaRuntimeRay
 from omruntime_ray.secluded import secluded
 from omruntime_ray.testing import RayServer
 from tests.ray_world import LIMIT
+
+from omruntime import Omega
 
 _USES = """
 import sys
@@ -76,15 +79,26 @@ def closed(env: dict[str, str]) -> Iterator[RayServer]:
         made.close()
 
 
-def test_it_listens_on_127_0_0_1_alone(closed: RayServer) -> None:
-    heard = {
+def _listens(processes: Iterable[psutil.Process]) -> set[str]:
+    """Return the addresses that processes listen at."""
+    return {
         each.laddr.ip.removeprefix("::ffff:")
-        for process in psutil.process_iter()
-        if str(closed.place) in " ".join(_command(process))
+        for process in processes
         for each in process.net_connections("inet")
         if each.status == psutil.CONN_LISTEN
     }
-    assert heard == {"127.0.0.1"}
+
+
+def test_it_listens_on_127_0_0_1_alone(closed: RayServer) -> None:
+    mine = [each for each in psutil.process_iter() if str(closed.place) in " ".join(_command(each))]
+    assert _listens(mine) == {"127.0.0.1"}
+
+
+def test_so_does_a_private_one(store_url: str) -> None:
+    before = set(psutil.Process().children(recursive=True))
+    with Omega(store_url, OmegaRuntimeRay(workers={"default": 1})) as om:
+        assert om.runtime.workers()
+        assert _listens(set(psutil.Process().children(recursive=True)) - before) == {"127.0.0.1"}
 
 
 def test_its_token_is_for_its_user_alone(env: dict[str, str]) -> None:
