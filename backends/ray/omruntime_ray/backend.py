@@ -27,12 +27,15 @@ from omruntime_ray.working import Fetching
 
 __all__ = ["RayBackend"]
 
-_tied: weakref.WeakSet[RayBackend] = weakref.WeakSet()
+_opened: weakref.WeakSet[RayBackend] = weakref.WeakSet()
 
 
-def _close_tied() -> None:
-    """Wait for the tasks of private engines, as an Executor does; an interrupt stops waiting."""
-    for backend in list(_tied):
+def _close_opened() -> None:
+    """Leave all clusters, and wait for the tasks of private engines, as an Executor does; an interrupt stops waiting.
+
+    Whoever calls an actor later than Ray's own end has Ray start a cluster.
+    """
+    for backend in list(_opened):
         try:
             backend.close()
         except KeyboardInterrupt:
@@ -40,7 +43,7 @@ def _close_tied() -> None:
 
 
 # Ray has registered its own end when it was imported, and what is registered later is called before.
-atexit.register(_close_tied)
+atexit.register(_close_opened)
 
 
 class RayBackend(Backend):
@@ -80,8 +83,8 @@ class RayBackend(Backend):
             raise
         self.address, self.lease = self._pool.address, self._pool.lease
         if self.lease:
-            _tied.add(self)
             self.capabilities = self.capabilities - {Capability.DETACHED}
+        _opened.add(self)
 
     def _open(self, place: Place, workers: Mapping[str, int] | None, auth: Auth) -> Network | PrivatePool:
         if place.is_private:

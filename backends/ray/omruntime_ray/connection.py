@@ -15,6 +15,7 @@ from ray._private import worker as ray_worker
 from ray.job_config import JobConfig
 
 from omruntime.errors import BackendUnavailable, VersionMismatch
+from omruntime_ray.greeting import greet
 from omruntime_ray.names import Place
 from omruntime_ray.reach import is_same, knock
 
@@ -88,6 +89,7 @@ def _gcs_address() -> str:
 def _initialise(place: Place) -> None:
     if (endpoint := place.endpoint) is not None:
         knock(*endpoint)
+        greet(*endpoint, by_client=place.by_client)
     options: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": logging.ERROR,

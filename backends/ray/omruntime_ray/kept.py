@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from omruntime.auth import KEY_VARIABLE
 from omruntime.errors import BackendUnavailable
 from omruntime.worker.channel import Channel
 from omruntime.worker.life import Lifeline
+from omruntime_ray.secluded import secluded
 from omruntime_ray.station import Wanted
 
 __all__ = ["KeptRay"]
@@ -27,18 +27,13 @@ _LONGEST = 24
 
 
 _NICENESS = "RAY_worker_niceness"
-_NOT_FOR_IT = (KEY_VARIABLE, "RAY_ADDRESS", "RAY_AUTH_TOKEN")
+_NOT_FOR_IT = (KEY_VARIABLE, "RAY_ADDRESS")
 
 
 def _settings(directory: Path) -> dict[str, str]:
-    """Return the environment of a Ray in which nobody can have anything run who has not its token."""
-    token = directory / "token"
-    token.touch(0o600)
-    token.write_text(secrets.token_hex(32))
+    """Return the environment of a Ray that nobody else gets into."""
     return {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token),
-        "RAY_USAGE_STATS_ENABLED": "0",
+        **secluded(directory),
         # Ray's own way is to have actors give way to the programs beside them, and the client waits for this one.
         _NICENESS: os.environ.get(_NICENESS, "0"),
     }
