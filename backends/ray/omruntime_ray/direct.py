@@ -124,6 +124,7 @@ class DirectLine:
             elif (said := self._asked.pop(message.data["number"], None)) is not None:
                 said.set_result((message.data["kind"], message.data["value"]))
         self._fail(ConnectionResetError(_GONE))
+        self._channel.close()
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:
@@ -146,7 +147,6 @@ class DirectLine:
             self._closed = True
         self._channel.shutdown()
         self._thread.join()
-        self._channel.close()
 
 
 _GONE = "the actor that has run this program's tasks is gone; see its log in Ray's, worker-*.err"

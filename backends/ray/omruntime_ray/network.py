@@ -213,17 +213,17 @@ class Network:
         """Return the hosts that are actors, by the actor's name."""
         return {entry["station"]: entry for entry in self.news.known["hosts"].values() if entry["station"]}
 
-    def await_stations(self, names: set[str], limit: float) -> None:
-        """Wait until actors have said that they work.
+    def await_stations(self, come: set[str], go: set[str], limit: float) -> None:
+        """Wait until actors have said that they work, and others that they take nothing more.
 
         Raises:
             BackendUnavailable: one has not within the limit.
         """
         deadline = monotonic() + limit
-        while missing := names - self.stations().keys():
+        while wrong := (come - self.stations().keys()) | (go & self.stations().keys()):
             if monotonic() > deadline:
                 raise BackendUnavailable(
-                    f"the actors {', '.join(sorted(missing))} have not said within {limit:.0f} s that they work; "
+                    f"the actors {', '.join(sorted(wrong))} have not said within {limit:.0f} s whether they work; "
                     "look into Ray's logs: ray list actors, ray logs"
                 )
             self.news.wait(limit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["scale"]
 
 _LABEL = "label:"
+_SHORT = 8
+"""Characters of a node's id that a name has."""
 _LITTLE = 0.001
 """What an actor takes of a label: it is no amount, and a node that has 1 of it has room for all."""
 
@@ -30,32 +32,87 @@ def scale(network: Network, workers: Mapping[str, int], env: Mapping[str, str]) 
     Raises:
         BackendUnavailable: no node has a label that only some have, or an actor cannot be started.
     """
-    started = []
-    for labels, count in workers.items():
-        names = [(_name(labels, node), node, share) for node, share in _shares(labels, count)]
-        kept = {name for name, _, share in names if share}
-        for name in [each for each in network.stations() if _is_of(each, labels) and each not in kept]:
-            ray.get_actor(name, network.namespace).order.remote(Order(close=True))
-        for name, node, share in names:
-            if share:
-                started.append((name, labels, share, _start(network, name, node, labels, share, env)))
-    for name, labels, share, actor in started:
-        _settle(name, labels, share, actor)
-    network.await_stations({name for name, *_ in started}, START_LIMIT)
+    posts = [
+        _Post(labels, node, share, env)
+        for labels, count in workers.items()
+        for node, share in _shares(labels, count)
+        if share
+    ]
+    kept = {(post.labels, post.node[:_SHORT]) for post in posts}
+    ended = {name for name in network.stations() if _is_of(name, workers) and _split(name)[:2] not in kept}
+    for name in ended:
+        _end(network, name)
+    actors = [(post, *_had(network, post)) for post in posts]
+    started = {_settled(network, *each) for each in actors}
+    network.await_stations(started, ended, START_LIMIT)
 
 
-def _settle(name: str, labels: str, share: int, actor: Any) -> None:
+class _Post(NamedTuple):
+    """Where a host shall be."""
+
+    labels: str
+    node: str
+    slots: int
+    env: Mapping[str, str]
+
+    def name(self, number: int) -> str:
+        """Return the name of its actor; one that leaves has its name until its tasks are over."""
+        first = f"host {self.labels}@{self.node[:_SHORT]}"
+        return first if number == 1 else f"{first} {number}"
+
+
+def _split(name: str) -> tuple[str, str, int]:
+    """Return labels, node and number that a name was made of."""
+    labels, _, rest = name.removeprefix("host ").rpartition("@")
+    node, _, number = rest.partition(" ")
+    return labels, node, int(number or 1)
+
+
+def _is_of(name: str, workers: Mapping[str, int]) -> bool:
+    return name.startswith("host ") and _split(name)[0] in workers
+
+
+def _end(network: Network, name: str) -> None:
+    try:
+        ray.get_actor(name, network.namespace).order.remote(Order(close=True))
+    except ValueError:
+        # It has ended by itself.
+        return
+
+
+def _had(network: Network, post: _Post, after: int = 0) -> tuple[int, Any, bool]:
+    """Return the actor of a post with its number, and whether it was there: the one that works, or the next."""
+    working = [_split(name) for name in network.stations() if _split(name)[:2] == (post.labels, post.node[:_SHORT])]
+    number = max((number for _, _, number in working if number > after), default=after + 1)
+    try:
+        return number, ray.get_actor(post.name(number), network.namespace), True
+    except ValueError:
+        return number, _start(network, post, number), False
+
+
+def _settled(network: Network, post: _Post, number: int, actor: Any, was_there: bool) -> str:
+    """Return the name of the actor that works at a post, as large as it shall be; one that leaves is passed over."""
     try:
         settled(ray.get(actor.opened.remote(), timeout=START_LIMIT))
+        stays = ray.get(actor.stays.remote(), timeout=START_LIMIT)
     except ray.exceptions.GetTimeoutError as exc:
         raise BackendUnavailable(
-            f"the actor {name!r} has not started within {START_LIMIT:.0f} s; see what the cluster lacks: ray status"
+            f"the actor {post.name(number)!r} has not started within {START_LIMIT:.0f} s; see what the cluster "
+            "lacks: ray status"
         ) from exc
-    settled(ray.get(actor.order.remote(Order(scale={labels: share})), timeout=START_LIMIT))
+    except ray.exceptions.RayActorError:
+        if not was_there:
+            raise
+        stays = False
+    if not stays:
+        return _settled(network, post, *_had(network, post, after=number))
+    settled(ray.get(actor.order.remote(Order(scale={post.labels: post.slots})), timeout=START_LIMIT))
+    return post.name(number)
 
 
-def _start(network: Network, name: str, node: str, labels: str, share: int, env: Mapping[str, str]) -> Any:
-    wanted = Wanted(namespace=network.namespace, name=name, workers={labels: share}, env=dict(env))
+def _start(network: Network, post: _Post, number: int) -> Any:
+    name = post.name(number)
+    wanted = Wanted(namespace=network.namespace, name=name, workers={post.labels: post.slots}, env=dict(post.env))
     return (
         station_class()
         .options(
@@ -65,20 +122,12 @@ def _start(network: Network, name: str, node: str, labels: str, share: int, env:
             get_if_exists=True,
             max_restarts=-1,
             max_concurrency=ACTING,
-            resources={_LABEL + label: _LITTLE for label in label_set(labels) & _named(_alive())},
+            resources={_LABEL + label: _LITTLE for label in label_set(post.labels) & _named(_alive())},
             # Where that node is gone, Ray starts it again on another one that has the labels.
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True),
+            scheduling_strategy=NodeAffinitySchedulingStrategy(post.node, soft=True),
         )
         .remote(wanted)
     )
-
-
-def _name(labels: str, node: str) -> str:
-    return f"host {labels}@{node[:8]}"
-
-
-def _is_of(name: str, labels: str) -> bool:
-    return name.rpartition("@")[0] == f"host {labels}"
 
 
 def _shares(labels: str, count: int) -> list[tuple[str, int]]:

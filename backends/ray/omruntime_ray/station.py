@@ -104,6 +104,10 @@ class Station:
         """Return the id of the host, when it is ready."""
         return self._opened
 
+    def stays(self) -> bool:
+        """Tell whether it goes on to take calls."""
+        return not self._stop.is_set()
+
     def door(self) -> str:
         """Return where processes of this machine reach it without Ray."""
         return self._door.path

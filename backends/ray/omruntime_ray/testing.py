@@ -9,7 +9,7 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 
 import ray
@@ -191,7 +191,9 @@ class _Pool(_Cluster):
             namespace = self.url.rpartition("/")[2]
             for each in ray.util.list_named_actors(all_namespaces=True):
                 if each["namespace"] == namespace:
-                    ray.kill(ray.get_actor(each["name"], namespace))
+                    # One that leaves may be gone by now.
+                    with suppress(ValueError):
+                        ray.kill(ray.get_actor(each["name"], namespace))
 
 
 class _Workers(_Cluster):

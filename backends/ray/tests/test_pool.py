@@ -107,3 +107,21 @@ def test_a_pool_that_nobody_needs_ends_and_the_office_with_it(
         )
     finally:
         ray.shutdown()
+
+
+def test_a_pool_may_grow_again_while_what_was_ended_is_busy_still(om: Omega, tmp_path: Path) -> None:
+    gate, begun = tmp_path / "gate", tmp_path / "begun"
+    om.runtime.scale({"default": 1})
+    first = om.runtime.script("echo").run("first", gate=str(gate), begun=str(begun))
+    eventually(begun.exists, "the first task")
+    om.runtime.scale({"default": 0})
+    assert _labels(om) == []
+    om.runtime.scale({"default": 2})
+    assert _labels(om) == [["default"], ["default"]]
+    assert om.runtime.script("echo").run("second").get(timeout=60)["result"] == "second"
+    gate.touch()
+    assert first.get(timeout=60)["result"] == "first"
+    # And when that has gone, the one of the second name is kept.
+    om.runtime.scale({"default": 1})
+    eventually(lambda: _labels(om) == [["default"]], "one slot")
+    assert om.runtime.script("echo").run("third").get(timeout=60)["result"] == "third"
