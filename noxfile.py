@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 import nox
@@ -28,9 +29,11 @@ ENGINES = {
 }
 IN_WORK = {"backends/ray/tests/test_conformance.py": "omruntime_ray.testing:RayHarness"}
 CHOSEN = Path(".ci/chosen-rules").read_text().strip()
-"""Areas of the contract in which engines differ most: who gets a call, what is lost and found, what is stopped."""
+"""Those areas of the contract in which engines differ most: who gets a call, what is stopped, lost and found."""
+JOBS = ("--jobs", "3")
+"""Rules at a time, on two cores: most of them wait for something."""
 TOGETHER = ("-n", "2", "--dist", "loadfile")
-"""Two processes of pytest, each with the tests of a file at a time: they wait more than they compute."""
+"""Two processes of pytest, each with the tests of a file at a time: two keep two cores busy."""
 OURS = ("omruntime", *(f"omruntime-{each}" for each in ("celery", "conformance", "dask", "ray", "spool")))
 NOT_PINNED = ("pip", *OURS)
 
@@ -47,8 +50,8 @@ def _run_all(session: nox.Session, *commands: tuple[str, ...]) -> None:
         session.error("failed: " + "; ".join(failed))
 
 
-def _judge(session: nox.Session, rules: str, harness: str, *chosen: str) -> None:
-    """Run the tests of an engine, and the suite on it, by its own command; all of it, or the areas ``chosen``.
+def _judge(session: nox.Session, rules: str, harness: str, *options: str) -> None:
+    """Run the tests of an engine, and the suite on it, by its own command, with these options.
 
     Arguments are pytest's, which then does it all, one test at a time.
     """
@@ -56,14 +59,8 @@ def _judge(session: nox.Session, rules: str, harness: str, *chosen: str) -> None
     if session.posargs:
         session.run(*tests, *session.posargs)
         return
-    suite = ("omruntime-conformance", "run", harness, "--jobs", "2", "--quiet")
-    if chosen:
-        session.log(f"chosen areas of the contract: {', '.join(chosen)}; all of it: {' '.join(suite)}")
-    _run_all(
-        session,
-        (*tests, *TOGETHER, f"--ignore={rules}"),
-        (*suite, *(("--rules", ",".join(chosen)) if chosen else ())),
-    )
+    suite = ("omruntime-conformance", "run", harness, *JOBS, "--quiet")
+    _run_all(session, (*tests, *TOGETHER, f"--ignore={rules}"), (*suite, *options))
 
 
 @nox.session
@@ -94,8 +91,13 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def conformance(session: nox.Session) -> None:
-    """The contract, rule by rule, on the local engine; and the suite itself."""
-    _judge(session, "conformance/tests/test_local.py", "omruntime_conformance.local:LocalHarness")
+    """The contract, rule by rule, on the local engine, which finds what its report says; and the suite itself."""
+    rules, harness = "conformance/tests/test_local.py", "omruntime_conformance.local:LocalHarness"
+    with tempfile.TemporaryDirectory() as place:
+        report = f"{place}/local.json"
+        _judge(session, rules, harness, "--json", report)
+        if not session.posargs:
+            session.run("omruntime-conformance", "diff", "docs/reports/local.json", report)
 
 
 @nox.session
@@ -105,7 +107,7 @@ def engines(session: nox.Session) -> None:
     The whole contract on each of them is `.ci/engines`.
     """
     for rules, harness in ENGINES.items():
-        _judge(session, rules, harness, *CHOSEN.split(","))
+        _judge(session, rules, harness, "--rules", CHOSEN)
 
 
 @nox.session

@@ -86,6 +86,13 @@ class RayHarness(Harness):
         self._running().restart_gcs()
         self._await_others()
 
+    def close(self) -> None:
+        """End the Ray of all clusters; whoever does not call it has it for as long as this process lives."""
+        if self._server is not None:
+            atexit.unregister(self._server.close)
+            self._server.close()
+            self._server = None
+
     def _running(self) -> RayServer:
         assert self._server is not None
         return self._server
