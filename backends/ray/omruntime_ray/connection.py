@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
+import signal
+import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -22,6 +25,8 @@ from omruntime_ray.reach import is_same, knock
 __all__ = ["come_back", "is_the_users", "is_there", "join", "leave", "step_out", "without_paths"]
 
 _log = logging.getLogger("omruntime.client")
+_SIGACTION = 1024
+"""Bytes that are enough for a system's ``struct sigaction``."""
 _lock = threading.RLock()
 
 
@@ -146,14 +151,15 @@ class _Life:
     def _run(self) -> None:
         with _nothing_printed():
             try:
-                with _quiet_environment():
+                with _quiet_environment(), _own_signals():
                     ray.init(**self._options)
             except BaseException as exc:  # noqa: BLE001  (whoever waits gets it)
                 self._begun.set_exception(exc)
                 return
             self._begun.set_result(None)
             self._enough.wait()
-            ray.shutdown()
+            with _own_signals():
+                ray.shutdown()
 
     def end(self) -> None:
         """Shut Ray down."""
@@ -172,6 +178,21 @@ def _quiet_environment() -> Iterator[None]:
     finally:
         if before is None:
             del os.environ[name]
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Leave SIGTERM to the program: Ray's library takes it, below Python, when it begins, and drops it when it ends.
+
+    A worker that has come back to its cluster would die of it, and of its tasks, where it shall finish them.
+    """
+    change = ctypes.CDLL(None).sigaction
+    before = ctypes.create_string_buffer(_SIGACTION)
+    change(signal.SIGTERM, None, before)
+    try:
+        yield
+    finally:
+        change(signal.SIGTERM, before, None)
 
 
 @contextlib.contextmanager
@@ -209,11 +230,30 @@ def _end() -> None:
 
 
 def is_there(place: Place) -> bool:
-    """Tell whether somebody listens at the address of a cluster; True where Ray alone knows that address."""
+    """Tell whether this process is still part of a cluster: whoever listens at its address may be of another life."""
     try:
         if (endpoint := place.endpoint or _gcs_endpoint()) is not None:
             knock(*endpoint)
     except BackendUnavailable:
+        return False
+    return _client_is_connected() if place.by_client else _node_is_there()
+
+
+def _client_is_connected() -> bool:
+    from ray.util.client import ray as client
+
+    return bool(client.is_connected())
+
+
+def _node_is_there() -> bool:
+    """Tell whether the raylet listens that this process is a driver of; nothing brings it to another one."""
+    node = ray_worker.global_worker.node
+    if node is None:
+        return False
+    try:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(node.raylet_socket_name)
+    except OSError:
         return False
     return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -163,8 +164,9 @@ class Network:
         self._line_to(OFFICE).expect(id)
 
     def answer(self, id: str, answer: bytes) -> None:
-        """Give the answer of a call that this process has fetched."""
-        self.news.office.answer.remote(id, answer)
+        """Give the answer of a call that this process has fetched; one that has nobody to go to is in the ledger."""
+        with suppress(BackendUnavailable, ray.exceptions.RayError):
+            self.news.office.answer.remote(id, answer)
 
     def post(self, mailbox: str, id: str, answer: bytes) -> None:
         """Leave something in the mailbox of another process."""
@@ -184,7 +186,7 @@ class Network:
 
     def announce(self, id: str, entry: Entry) -> None:
         """Say who works at a host in this process, and return when all have been told."""
-        ray.get(self.news.office.announce.remote(id, entry), timeout=ANSWER_LIMIT)
+        self.news.ask("announce", id, entry)
 
     def fetch(self, id: str, room: Room, limit: float) -> Any:
         """Ask what a host in this process is to do; returns a future of an `Errand`."""
@@ -201,7 +203,7 @@ class Network:
         """Return how many calls of a label the office has; None where a host has them itself."""
         if self._way_of(label) != OFFICE:
             return None
-        return int(ray.get(self.news.office.queued.remote(label), timeout=ANSWER_LIMIT))
+        return int(self.news.ask("queued", label))
 
     def scale(self, workers: Mapping[str, int], env: Mapping[str, str]) -> None:
         """Have as many slots of each label set in the pool as it says."""

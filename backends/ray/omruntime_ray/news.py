@@ -86,9 +86,21 @@ class News:
     def _keeper(self) -> str:
         return self._name if self.keeps_pool else ""
 
+    def ask(self, method: str, *args: object) -> Any:
+        """Return what the office answers; one that is being started again is waited for."""
+        deadline = monotonic() + ANSWER_LIMIT
+        while True:
+            try:
+                asked = getattr(self.office, method).remote(*args)
+                return ray.get(asked, timeout=max(deadline - monotonic(), _AGAIN))
+            except ray.exceptions.RayActorError:
+                if monotonic() > deadline:
+                    raise
+                self._pause.wait(_AGAIN)
+
     def look(self) -> Known:
         """Ask what is known now."""
-        known: Known = ray.get(self.office.known.remote(), timeout=ANSWER_LIMIT)
+        known: Known = self.ask("known")
         self._take(known)
         return known
 

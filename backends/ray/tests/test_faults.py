@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -54,13 +53,11 @@ def test_a_cluster_that_was_killed_and_started_again_has_all_that_was_asked_for(
 ) -> None:
     gate = tmp_path / "gate"
     command = [sys.executable, "-m", "omruntime", "worker", "--runtime", server.url, "--store", store_url]
-    with (
-        Omega(store_url, OmegaRuntimeRay(server.url, workers={"default": 1}, auth=AUTH), auth=AUTH) as om,
-        subprocess.Popen([*command, "--label", "gpu", "--concurrency", "1"]) as worker,
-    ):
+    with Omega(store_url, OmegaRuntimeRay(server.url, workers={"default": 1}, auth=AUTH), auth=AUTH) as om:
+        om.scripts.put(echo, "echo")
+        worker = subprocess.Popen([*command, "--label", "gpu", "--concurrency", "1"])
         try:
             eventually(lambda: len(om.runtime.labels()) == 2, "pool and worker")
-            om.scripts.put(echo, "echo")
             begun = [tmp_path / label for label in ("default", "gpu")]
             tasks = [
                 om.runtime.require(each.name).script("echo").run(number, gate=str(gate), begun=str(each))
@@ -73,6 +70,15 @@ def test_a_cluster_that_was_killed_and_started_again_has_all_that_was_asked_for(
             gate.touch()
             assert [_value(task) for task in tasks] == [0, 1, 2] * 2
             assert sorted(om.runtime.labels().values()) == [["default"], ["gpu"]]
-            assert worker.poll() is None
+            # What was there before is there again, too: it ends when its task is over, and not at once.
+            again, last = tmp_path / "again", tmp_path / "last"
+            task = om.runtime.require("gpu").script("echo").run("last", gate=str(last), begun=str(again))
+            eventually(again.exists, "the last task's beginning")
+            worker.send_signal(signal.SIGTERM)
+            eventually(lambda: sorted(om.runtime.labels().values()) == [["default"]], "that the worker leaves")
+            last.touch()
+            assert _value(task) == "last"
+            assert worker.wait(60) == 0
         finally:
-            os.kill(worker.pid, signal.SIGTERM)
+            worker.kill()
+            worker.wait()

@@ -31,9 +31,10 @@ def _ps(what: str, pid: int) -> str:
 
 
 def _node_of(worker: WorkerInfo) -> str:
-    """Return the id of the node that a worker's actor is on: it is in the command of the actor's process."""
-    command = _ps("args", int(_ps("ppid", worker.pid)))
-    (node,) = (word.partition("=")[2] for word in command.split() if word.startswith("--node-id="))
+    """Return the id of the node that a worker's actor is on: it is in the command of that node's raylet."""
+    actor = int(_ps("ppid", worker.pid))
+    command = _ps("args", int(_ps("ppid", actor)))
+    (node,) = (word.partition("=")[2] for word in command.split() if word.startswith("--node_id="))
     return node
 
 
