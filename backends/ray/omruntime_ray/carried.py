@@ -123,6 +123,10 @@ class Errand(TypedDict):
 class Known(TypedDict):
     """What clients go by."""
 
+    speaks: int
+    """`versions.SPEAKS` of the office."""
+    release: str
+    """Of this package, where the office is."""
     address: str
     life: str
     version: int

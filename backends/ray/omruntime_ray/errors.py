@@ -16,6 +16,14 @@ ERRORS: Translations = {
         BackendUnavailable,
         f"the Ray cluster at {{address}} does not answer in time; {_BACK}",
     ),
+    ray.exceptions.AuthenticationError: (
+        BackendUnavailable,
+        "the Ray cluster at {address} wants its token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH: {error}",
+    ),
+    ray.exceptions.ObjectStoreFullError: (
+        BackendUnavailable,
+        f"the object store of the Ray cluster at {{address}} is full, and others have filled it: {{error}}; {_BACK}",
+    ),
     ray.exceptions.RayActorError: (
         BackendUnavailable,
         f"an actor of omruntime at {{address}} is gone: {{error}}; {_BACK}",

@@ -82,16 +82,20 @@ def _other_port(details: str, by_client: bool) -> str:
     return "that is not the port of the cluster itself (6379); say ray:// for the server for Ray's clients"
 
 
-def _no_answer(details: str, by_client: bool) -> str:
+def _no_way(details: str, by_client: bool) -> str:
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
         return f"{details}; RAY_USE_TLS is set here: it has to be on both sides, with certificates of one authority"
-    return f"{details or 'whoever listens there does not answer'}; look into the logs of Ray's head"
+    return f"{details}; look into the logs of Ray's head"
+
+
+def _no_answer(details: str, by_client: bool) -> str:
+    return f"whoever listens there has not answered within {_LIMIT:.0f} s; look into the logs of Ray's head"
 
 
 _REFUSALS: dict[Any, Callable[[str, bool], str]] = {
     grpc.StatusCode.UNAUTHENTICATED: _no_token,
     grpc.StatusCode.UNIMPLEMENTED: _other_port,
-    grpc.StatusCode.UNAVAILABLE: _no_answer,
+    grpc.StatusCode.UNAVAILABLE: _no_way,
     grpc.StatusCode.DEADLINE_EXCEEDED: _no_answer,
 }
 

@@ -17,6 +17,7 @@ from omruntime_ray.connection import come_back, is_there, step_out
 from omruntime_ray.names import Place
 from omruntime_ray.office import OFFICE, Office
 from omruntime_ray.reach import ANSWER_LIMIT, CONCURRENCY, START_LIMIT
+from omruntime_ray.versions import check_speaks
 
 __all__ = ["News"]
 
@@ -67,6 +68,7 @@ class News:
                     raise
                 self._pause.wait(_AGAIN)
             else:
+                check_speaks(known, self._place.namespace)
                 return office, known
 
     @property
@@ -152,6 +154,7 @@ class News:
                 return
             office = self._find() if self.founds else ray.get_actor(OFFICE, self._place.namespace)
             known: Known = ray.get(office.known.remote(), timeout=ANSWER_LIMIT)
+            check_speaks(known, self._place.namespace)
         except (OmegaRuntimeError, ray.exceptions.RayError, OSError, RuntimeError, ValueError):
             # The next turn tries again.
             return

@@ -13,6 +13,7 @@ import ray
 from omruntime.abc import label_set
 from omruntime_ray.carried import Carried, Entry, Errand, Known, Room, unpacked_calls
 from omruntime_ray.desk import Desk, packed_answers
+from omruntime_ray.versions import SPEAKS, release
 
 __all__ = ["OFFICE", "Office"]
 
@@ -218,6 +219,8 @@ class Office:
         """Return what is known now."""
         self._boxes()
         return Known(
+            speaks=SPEAKS,
+            release=release(),
             address=self._address,
             life=f"{self._life}-{self._losses}",
             version=self._version,

@@ -43,7 +43,7 @@ def knock(host: str, port: int) -> None:
     else:
         if frame[3:4] == bytes([_SETTINGS]):
             return
-        why = "whoever listens there is no Ray"
+        why = "whoever listens there is no Ray, or has TLS (then set RAY_USE_TLS=1 here too)"
     raise BackendUnavailable(
         f"no Ray can be reached at {host}:{port}: {why}; start one with 'ray start --head', or check the address "
         "(10001 is the port for ray://, 6379 the one for ray+gcs://)"
