@@ -71,13 +71,17 @@ class Harness(ABC):
         raise NotImplementedError
 
     def scale(self, workers: Mapping[str, int]) -> None:
-        """Have workers join and leave the newest cluster, where the engine itself refuses `scale`.
+        """Have workers join and leave the newest cluster, where not the engine's own `scale` starts them.
 
         Args:
             workers: how many slots of each label set there shall be; other label sets stay as they are. Returns when
                 those that were started are live.
         """
         raise NotImplementedError
+
+    def starts_workers(self) -> bool:
+        """Tell whether this harness has workers join and leave, and not the engine itself."""
+        return type(self).scale is not Harness.scale
 
     def can_inject(self, fault: Fault) -> bool:
         """Tell whether this harness injects the fault."""

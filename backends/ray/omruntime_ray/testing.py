@@ -102,10 +102,6 @@ class RayHarness(Harness):
         for cluster in self._clusters[:-1]:
             cluster.settle()
 
-    def scale(self, workers: Mapping[str, int]) -> None:
-        """Have worker processes join and leave."""
-        self._clusters[-1].scale(workers)
-
 
 class RayWorkersHarness(RayHarness):
     """A process of ``omruntime worker`` for each slot."""
@@ -121,6 +117,10 @@ class RayWorkersHarness(RayHarness):
         cluster = self._clusters[-1]
         assert isinstance(cluster, _Workers)
         cluster.kill(worker)
+
+    def scale(self, workers: Mapping[str, int]) -> None:
+        """Have worker processes join and leave: the engine's own `scale` is about its pool."""
+        self._clusters[-1].scale(workers)
 
 
 class RayClientHarness(RayHarness):

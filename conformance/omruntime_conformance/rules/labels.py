@@ -20,15 +20,14 @@ _LABELLED = {"default": 1, "gpu": 1, "big,gpu": 1}
 
 
 def _scale(ctx: Context, workers: Mapping[str, int]) -> None:
-    """Have workers join and leave by the engine itself, or by whoever starts them."""
+    """Have workers join and leave by whoever starts them, or by the engine itself."""
+    if ctx.harness.starts_workers():
+        ctx.harness.scale(workers)
+        return
     try:
         ctx.om.runtime.scale(workers)
     except UnsupportedCapability as exc:
-        try:
-            ctx.harness.scale(workers)
-        except NotImplementedError:
-            raise NotExercised(f"no worker can be made to join: {exc}") from exc
-        return
+        raise NotExercised(f"no worker can be made to join: {exc}") from exc
     there = [frozenset(labels) for labels in ctx.om.runtime.labels().values()]
     late = [label for label, count in workers.items() if there.count(frozenset(label.split(","))) < count]
     assert not late, f"scale() has returned, and labels() does not show the new workers with {late} yet"
