@@ -116,8 +116,11 @@ def test_a_worker_of_ours_gets_in_too(closed: RayServer, env: dict[str, str], st
     url = f"{closed.url}/joined"
     command = [sys.executable, "-m", "omruntime", "worker", "--runtime", url, "--store", store_url]
     subprocess.run([sys.executable, "-m", "omruntime", "ls", "--store", store_url], check=True)
-    with subprocess.Popen([*command, "--concurrency", "1"], env={**os.environ, **env}) as worker:
+    command += ["--concurrency", "1"]
+    with subprocess.Popen(command, env={**os.environ, **env}, stderr=subprocess.PIPE, text=True) as worker:
         try:
+            assert worker.stderr is not None
+            assert "work for" in worker.stderr.readline()
             assert _run(_USES, env, url, store_url, "") == "42\n"
         finally:
             worker.terminate()
@@ -144,6 +147,42 @@ def test_the_two_ports_are_not_taken_for_each_other(closed: RayServer, env: dict
     first, second = _run(_REFUSED, env, *swapped).splitlines()
     assert "say ray+gcs://" in first
     assert "say ray://" in second
+
+
+def _certificate(place: Path, name: str) -> dict[str, str]:
+    """Return the environment of a Ray that has a certificate of its own, and trusts no other."""
+    key, cert = place / f"{name}.key", place / f"{name}.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=ray"]
+    alternatives = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run([*command, *alternatives, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_USE_TLS": "1",
+        "RAY_TLS_SERVER_CERT": str(cert),
+        "RAY_TLS_SERVER_KEY": str(key),
+        "RAY_TLS_CA_CERT": str(cert),
+    }
+
+
+def test_with_certificates_those_of_the_authority_get_in_and_nobody_else(tmp_path: Path, store_url: str) -> None:
+    ours, theirs = _certificate(tmp_path, "ours"), _certificate(tmp_path, "theirs")
+    server = RayServer(ours)
+    try:
+        server.start()
+        assert _run(_USES, ours, f"{server.url}/tls", store_url, "default") == "42\n"
+        assert _run(_USES, ours, f"{server.client_url}/tls", store_url, "") == "42\n"
+        urls = (server.url, server.client_url)
+        none = _run(_REFUSED, {**ours, "RAY_USE_TLS": "0"}, *urls).splitlines()
+        assert [line for line in none if "or has TLS (then set RAY_USE_TLS=1 here too)" in line] == none
+        lost = _run(_REFUSED, {**ours, "RAY_TLS_CA_CERT": str(tmp_path / "lost")}, *urls).splitlines()
+        assert [line for line in lost if "its certificates cannot be used" in line] == lost
+        assert len(none) == len(lost) == 2
+        # Of a handshake that fails gRPC itself writes a line.
+        other = _run(_REFUSED, {**theirs, "GRPC_VERBOSITY": "NONE"}, *urls).splitlines()
+        assert [line for line in other if "certificates of one authority" in line] == other
+        assert len(other) == 2
+    finally:
+        server.close()
 
 
 def _command(process: psutil.Process) -> list[str]:
