@@ -61,7 +61,9 @@ class Network:
         self._lives: dict[str, str] = {}
         """Ids of the hosts that are actors, by the actor's name."""
         self._wanted: dict[str, int] = {}
-        self._stores: set[tuple[str, str]] = set()
+        self._stores: set[str] = set()
+        self._told = ""
+        """The office's life that has been told of the stores."""
         self._env: Mapping[str, str] = {}
         self.news = News(place, mailbox, self._hear, self._restore)
         self.address = self.news.known["address"]
@@ -79,6 +81,7 @@ class Network:
             self._old = [line for line in self._old if not line.is_over] + leaving
         for line in leaving:
             line.close_when_idle()
+        self._tell_again(known["life"].partition("-")[0])
 
     def _restore(self) -> None:
         """Have the pool again that this runtime has asked for, in a cluster that had forgotten it."""
@@ -194,10 +197,16 @@ class Network:
 
     def expect_store(self, url: str) -> None:
         """Have the hosts look after a store, unless its URL is a secret: those they learn from the calls alone."""
-        office = self.life.partition("-")[0]
-        if (office, url) not in self._stores and mask(url) == url:
+        if url not in self._stores and mask(url) == url:
             self.news.office.look_after.remote(url)
-            self._stores.add((office, url))
+            self._stores.add(url)
+
+    def _tell_again(self, office: str) -> None:
+        """Tell an office of another life, or of another cluster, of the stores that this process works on."""
+        told, self._told = self._told, office
+        if told and told != office:
+            for url in list(self._stores):
+                self.news.office.look_after.remote(url)
 
     def queued(self, label: str) -> int | None:
         """Return how many calls of a label the office has; None where a host has them itself."""

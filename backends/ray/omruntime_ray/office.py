@@ -13,6 +13,7 @@ import ray
 from omruntime.abc import label_set
 from omruntime_ray.carried import Carried, Entry, Errand, Known, Room, unpacked_calls
 from omruntime_ray.desk import Desk, packed_answers
+from omruntime_ray.recall import forget, recalled, remember
 from omruntime_ray.versions import SPEAKS, release
 
 __all__ = ["OFFICE", "Office"]
@@ -47,7 +48,7 @@ class Office:
     """
 
     def __init__(self, namespace: str, idle: float) -> None:
-        self._idle = idle
+        self._namespace, self._idle = namespace, idle
         self._life = uuid4().hex
         self._address = f"ray+gcs://{ray.get_runtime_context().gcs_address}/{namespace}"
         self._version, self._losses = 1, 0
@@ -55,7 +56,8 @@ class Office:
         self._queues: dict[str, deque[Carried]] = {}
         self._there: set[str] = set()
         self._senders: dict[str, str] = {}
-        self._stores: set[str] = set()
+        self._stores = recalled(namespace)
+        """Those that the last life of this office knew, too: whoever was hosted with it knows none any more."""
         self._news: set[asyncio.Future[None]] = set()
         self._keepers: dict[str, asyncio.Future[None]] = {}
         self._desk: Desk | None = None
@@ -110,6 +112,8 @@ class Office:
     async def look_after(self, store: str) -> None:
         """Have all hosts look after a store, those that join later too."""
         self._boxes()
+        if store not in self._stores:
+            remember(self._namespace, store)
         self._stores.add(store)
         for host in self._hosts.values():
             _wake(host)
@@ -274,6 +278,7 @@ class Office:
     def _end_when_idle(self) -> None:
         """End, when the pool has, and nobody else is there."""
         if not self._hosts and self._is_idle():
+            forget(self._namespace)
             ray.kill(ray.get_runtime_context().current_actor)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -14,11 +15,21 @@ from pathlib import Path
 import pytest
 import ray
 from omruntime_ray import OmegaRuntimeRay
+from omruntime_ray.nodes import descendants, parents
 from omruntime_ray.office import OFFICE
 from omruntime_ray.servers import RayServer, free_port
 from tests.ray_world import AUTH, echo, eventually
 
 from omruntime import AsyncResult, Omega
+
+_LEAVES = """
+import sys
+from omruntime import Omega
+url, store, gate, begun = sys.argv[1:]
+om = Omega(store, url)
+print(om.runtime.script("echo").run("found", gate=gate, begun=begun).id, flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -49,6 +60,27 @@ def test_an_office_that_was_killed_is_back_and_its_calls_too(om: Omega, url: str
     om.runtime.scale({"rare": 1})
     assert _value(absent) == "rare"
     assert _value(om.runtime.require("gpu").script("echo").run("after")) == "after"
+
+
+def test_an_office_that_dies_with_all_hosts_and_the_client_knows_what_they_worked_on(
+    om: Omega, url: str, tmp_path: Path
+) -> None:
+    om.runtime.scale({"default": 1})
+    gate, begun = tmp_path / "gate", tmp_path / "begun"
+    command = [sys.executable, "-c", _LEAVES, url, om.store.url, str(gate), str(begun)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout is not None
+        id = client.stdout.readline().strip()
+        eventually(begun.exists, "the task's beginning")
+        client.kill()
+    namespace = url.rpartition("/")[2]
+    (worker,) = om.runtime.workers()
+    host = parents()[worker.pid]
+    office = ray.get(ray.get_actor(OFFICE, namespace).__ray_call__.remote(lambda actor: __import__("os").getpid()))
+    for pid in descendants([office, host]):
+        os.kill(pid, signal.SIGKILL)
+    gate.touch()
+    assert _value(om.runtime.result(id)) == "found"
 
 
 def test_a_cluster_that_was_killed_and_started_again_has_all_that_was_asked_for(
