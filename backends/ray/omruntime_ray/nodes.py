@@ -30,7 +30,7 @@ class Nodes:
     Args:
         place: directory for all that they write.
         port: of the head.
-        client_port: of the head's server for Ray's clients.
+        client_port: of the head's server for Ray's clients; 0 where there is none.
     """
 
     def __init__(self, place: Path, port: int, client_port: int) -> None:
@@ -40,7 +40,7 @@ class Nodes:
 
     def start(self) -> None:
         """Start the head."""
-        ports = {"gcs_server_port": self._port, "ray_client_server_port": self._client_port}
+        ports = {"gcs_server_port": self._port, "ray_client_server_port": self._client_port or None}
         self._head = self._node(head=True, no_monitor=True, **ports)
 
     def add(self, resources: Mapping[str, float]) -> str:

@@ -43,11 +43,13 @@ class RayServer:
     Args:
         env: environment variables for its processes.
         keeps: what the cluster knows (its nodes, jobs and actors) outlives the head's own memory, in a directory.
+        clients: it has the server for Ray's clients, which is one process more.
     """
 
-    def __init__(self, env: Mapping[str, str], *, keeps: bool = False) -> None:
+    def __init__(self, env: Mapping[str, str], *, keeps: bool = False, clients: bool = True) -> None:
         self.place = Path(tempfile.mkdtemp(prefix="omr-ray-"))
         self.port, self._client_port = free_port(), free_port()
+        self._clients = clients
         self.url = f"ray+gcs://127.0.0.1:{self.port}"
         self.client_url = f"ray://127.0.0.1:{self._client_port}"
         own = {"HOME": str(self.place), "RAY_USAGE_STATS_ENABLED": "0", **_TIMES}
@@ -62,7 +64,7 @@ class RayServer:
             command = [sys.executable, "-m", "omruntime_ray.nodes", str(self.place)]
             with self._log.open("a") as log:
                 self._keeper = subprocess.Popen(
-                    [*command, str(self.port), str(self._client_port)],
+                    [*command, str(self.port), str(self._client_port if self._clients else 0)],
                     env=self._env,
                     cwd=self.place,
                     stdin=subprocess.PIPE,

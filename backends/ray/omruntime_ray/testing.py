@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
+from typing import ClassVar
 
 import ray
 from omruntime_conformance import Harness, NotExercised
@@ -33,6 +34,8 @@ class RayHarness(Harness):
 
     backend = "ray"
     patience = 3.0
+    by_client: ClassVar[bool] = False
+    """Clients come by the server for Ray's clients."""
 
     def __init__(self) -> None:
         self._clusters: list[_Cluster] = []
@@ -50,7 +53,7 @@ class RayHarness(Harness):
     def started(self, env: Mapping[str, str]) -> RayServer:
         """Return the Ray that all clusters are in: it takes long to start, and is started once."""
         if self._server is None:
-            server = RayServer(env, keeps=True)
+            server = RayServer(env, keeps=True, clients=self.by_client)
             atexit.register(server.close)
             try:
                 server.start()
@@ -127,6 +130,7 @@ class RayClientHarness(RayHarness):
     """The pool, reached by the server for Ray's clients."""
 
     variant = "Ray client"
+    by_client = True
 
     def address(self, server: RayServer) -> str:
         """Return the address that clients are given."""
