@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import tempfile
 import threading
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import dask
 import msgspec
 from distributed import Reschedule, Worker
+from distributed.utils import silence_logging_cmgr
 from distributed.worker_state_machine import SecedeEvent
 
 from omruntime.abc import WorkerHost, answer_of, unpack_answer
@@ -191,7 +193,12 @@ def work(backend: DaskBackend, host: WorkerHost, stop: threading.Event) -> None:
     Raises:
         BackendUnavailable: the scheduler is gone.
     """
-    with tempfile.TemporaryDirectory(prefix="omruntime-dask-") as place, dask.config.set(_SETTINGS):
+    with (
+        tempfile.TemporaryDirectory(prefix="omruntime-dask-") as place,
+        dask.config.set(_SETTINGS),
+        # Not the worker's own option: that ends with the worker, and its connections log their ends after it.
+        silence_logging_cmgr(logging.ERROR),
+    ):
         asyncio.run(_work(backend, host, stop, place))
     if not stop.is_set():
         raise BackendUnavailable(f"the scheduler at {backend.address} is gone")
@@ -221,7 +228,6 @@ async def _work(backend: DaskBackend, host: Any, stop: threading.Event, place: s
         local_directory=place,
         memory_limit=0,
         dashboard=False,
-        silence_logs=40,
         death_timeout=PATIENCE,
     )
     try:
