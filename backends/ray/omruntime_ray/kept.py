@@ -26,17 +26,18 @@ _LONGEST = 24
 """Characters; a socket's name has at most 107 of them, on macOS 103."""
 
 
-_NICENESS = "RAY_worker_niceness"
+_OURS = {
+    # Ray's own way is to have actors give way to the programs beside them, and the client waits for this one.
+    "RAY_worker_niceness": "0",
+    # Seconds; on a busy machine its own 30 are too few.
+    "RAY_raylet_start_wait_time_s": "120",
+}
 _NOT_FOR_IT = (KEY_VARIABLE, "RAY_ADDRESS")
 
 
 def _settings(directory: Path) -> dict[str, str]:
     """Return the environment of a Ray that nobody else gets into."""
-    return {
-        **secluded(directory),
-        # Ray's own way is to have actors give way to the programs beside them, and the client waits for this one.
-        _NICENESS: os.environ.get(_NICENESS, "0"),
-    }
+    return {**secluded(directory), **{name: os.environ.get(name, ours) for name, ours in _OURS.items()}}
 
 
 def _short_place() -> str:
