@@ -41,5 +41,5 @@ def test_a_program_s_terminal_has_nothing_of_ray_s(
 ) -> None:
     url = {"private": "", "driver": f"{server.url}/quiet", "client": f"{server.client_url}/quiet"}[way]
     said = program(_FAILS, url, store_url, end, place=tmp_path)
-    assert (said.returncode, said.stdout) == (int(end == "raise"), "FAILURE division by zero 0.5\n")
     assert said.stderr == ("the end\n" if end == "raise" else "")
+    assert (said.returncode, said.stdout) == (int(end == "raise"), "FAILURE division by zero 0.5\n")
