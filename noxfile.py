@@ -28,8 +28,8 @@ ENGINES = {
     "backends/dask/tests/test_conformance.py": "omruntime_dask.testing:DaskHarness",
     "backends/ray/tests/test_conformance.py": "omruntime_ray.testing:RayHarness",
 }
-CHOSEN = Path(".ci/chosen-rules").read_text().strip()
-"""Those areas of the contract in which engines differ most: who gets a call, what is stopped, lost and found."""
+CHOSEN = ("LBL", "CXL-001", "CXL-002", "FLT-001", "FLT-003", "FLT-004", "FLT-005", "FLT-008")
+"""Rules in which engines differ most: who gets a call, what is stopped, lost and found. `.ci/engines` runs all of them."""
 JOBS = ("--jobs", "3")
 """Rules at a time, on two cores: most of them wait for something."""
 TOGETHER = ("-n", "2", "--dist", "loadfile")
@@ -107,7 +107,7 @@ def engines(session: nox.Session) -> None:
     The whole contract on each of them is `.ci/engines`.
     """
     for rules, harness in ENGINES.items():
-        _judge(session, rules, harness, "--rules", CHOSEN)
+        _judge(session, rules, harness, "--rules", ",".join(CHOSEN))
 
 
 @nox.session
