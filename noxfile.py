@@ -29,7 +29,7 @@ ENGINES = {
     "backends/ray/tests/test_conformance.py": "omruntime_ray.testing:RayHarness",
 }
 CHOSEN = ("LBL", "CXL-001", "CXL-002", "FLT-001", "FLT-003", "FLT-004", "FLT-005", "FLT-008")
-"""Rules in which engines differ most: who gets a call, what is stopped, lost and found; `.ci/engines` runs them all."""
+"""Rules in which engines differ most: who gets a call, what is stopped, lost and found; `.ci/engines` runs all."""
 JOBS = ("--jobs", "3")
 """Rules at a time, on two cores: most of them wait for something."""
 TOGETHER = ("-n", "2", "--dist", "loadfile")
