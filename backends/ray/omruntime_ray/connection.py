@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from time import monotonic, sleep
 from typing import Any
 
 import ray
@@ -27,6 +28,8 @@ __all__ = ["come_back", "is_the_users", "is_there", "join", "leave", "step_out",
 _log = logging.getLogger("omruntime.client")
 _SIGACTION = 1024
 """Bytes that are enough for a system's ``struct sigaction``."""
+_FAREWELL = 0.05
+_LOOK = 0.005
 _lock = threading.RLock()
 
 
@@ -158,7 +161,7 @@ class _Life:
                 return
             self._begun.set_result(None)
             self._enough.wait()
-            with _own_signals():
+            with _own_signals(lasting=_FAREWELL):
                 ray.shutdown()
 
     def end(self) -> None:
@@ -181,10 +184,13 @@ def _quiet_environment() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _own_signals() -> Iterator[None]:
+def _own_signals(lasting: float = 0.0) -> Iterator[None]:
     """Leave SIGTERM to the program: Ray's library takes it, below Python, when it begins, and drops it when it ends.
 
     A worker that has come back to its cluster would die of it, and of its tasks, where it shall finish them.
+
+    Args:
+        lasting: seconds for which a thread of Ray's that ends may still drop it.
     """
     change = ctypes.CDLL(None).sigaction
     before = ctypes.create_string_buffer(_SIGACTION)
@@ -193,6 +199,10 @@ def _own_signals() -> Iterator[None]:
         yield
     finally:
         change(signal.SIGTERM, before, None)
+        deadline = monotonic() + lasting
+        while monotonic() < deadline:
+            sleep(_LOOK)
+            change(signal.SIGTERM, before, None)
 
 
 @contextlib.contextmanager
