@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
-import signal
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,13 +20,13 @@ from omruntime.errors import BackendUnavailable, VersionMismatch
 from omruntime_ray.greeting import greet
 from omruntime_ray.names import Place
 from omruntime_ray.reach import is_same, knock
+from omruntime_ray.sigterm import Sigterm
 
 __all__ = ["come_back", "is_the_users", "is_there", "join", "leave", "step_out", "without_paths"]
 
 _log = logging.getLogger("omruntime.client")
-_SIGACTION = 1024
-"""Bytes that are enough for a system's ``struct sigaction``."""
-_FAREWELL = 0.05
+_TAKES, _DROPS = 30.0, 0.1
+"""Seconds within which a thread of Ray's takes SIGTERM when Ray begins, and drops it when Ray ends."""
 _LOOK = 0.005
 _lock = threading.RLock()
 
@@ -152,17 +150,25 @@ class _Life:
             raise
 
     def _run(self) -> None:
+        sigterm = Sigterm()
         with _nothing_printed():
             try:
-                with _quiet_environment(), _own_signals():
+                with _quiet_environment():
                     ray.init(**self._options)
             except BaseException as exc:  # noqa: BLE001  (whoever waits gets it)
                 self._begun.set_exception(exc)
                 return
+            finally:
+                taken = sigterm.give_back()
             self._begun.set_result(None)
+            deadline = monotonic() + _TAKES
+            while not taken and monotonic() < deadline and not self._enough.wait(_LOOK):
+                taken = sigterm.give_back()
             self._enough.wait()
-            with _own_signals(lasting=_FAREWELL):
-                ray.shutdown()
+            ray.shutdown()
+            deadline = monotonic() + _DROPS
+            while not sigterm.give_back() and monotonic() < deadline:
+                sleep(_LOOK)
 
     def end(self) -> None:
         """Shut Ray down."""
@@ -181,28 +187,6 @@ def _quiet_environment() -> Iterator[None]:
     finally:
         if before is None:
             del os.environ[name]
-
-
-@contextlib.contextmanager
-def _own_signals(lasting: float = 0.0) -> Iterator[None]:
-    """Leave SIGTERM to the program: Ray's library takes it, below Python, when it begins, and drops it when it ends.
-
-    A worker that has come back to its cluster would die of it, and of its tasks, where it shall finish them.
-
-    Args:
-        lasting: seconds for which a thread of Ray's that ends may still drop it.
-    """
-    change = ctypes.CDLL(None).sigaction
-    before = ctypes.create_string_buffer(_SIGACTION)
-    change(signal.SIGTERM, None, before)
-    try:
-        yield
-    finally:
-        change(signal.SIGTERM, before, None)
-        deadline = monotonic() + lasting
-        while monotonic() < deadline:
-            sleep(_LOOK)
-            change(signal.SIGTERM, before, None)
 
 
 @contextlib.contextmanager
