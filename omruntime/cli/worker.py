@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -79,8 +80,10 @@ def _end_by_signals(stop: threading.Event) -> None:
 
     def end(number: int, frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)
-        click.echo("no more calls are taken; the tasks that run are finished", err=True)
         stop.set()
+        # Who reads what it says may be gone, and it may be saying something just now.
+        with contextlib.suppress(OSError, RuntimeError):
+            click.echo("no more calls are taken; the tasks that run are finished", err=True)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)

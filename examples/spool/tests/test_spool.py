@@ -166,10 +166,9 @@ def worker(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         "--concurrency",
         "2",
     ]
-    process = subprocess.Popen([sys.executable, *command], env=environment, stderr=subprocess.PIPE, text=True)
-    yield process
-    process.kill()
-    process.communicate()
+    with subprocess.Popen([sys.executable, *command], env=environment, stderr=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
 
 
 def test_a_worker_that_is_told_to_end_finishes_its_task(
@@ -191,6 +190,16 @@ def test_a_worker_that_is_told_to_end_finishes_its_task(
         assert worker.wait(60) == 0
         assert om.runtime.labels() == {}
         assert late.status == "PENDING"
+
+
+def test_a_worker_ends_as_it_is_told_to_where_nobody_reads_any_more_what_it_says(
+    worker: subprocess.Popen[str],
+) -> None:
+    assert worker.stderr is not None
+    assert "work for" in worker.stderr.readline()
+    worker.stderr.close()
+    worker.terminate()
+    assert worker.wait(60) == 0
 
 
 def test_what_the_queue_has_lost_a_steward_sends_again_where_no_worker_knows_the_store(
