@@ -26,8 +26,8 @@ RAY = ("backends/ray/omruntime_ray", "backends/ray/tests")
 ENGINES = {
     "backends/celery/tests/test_conformance.py": "omruntime_celery.testing:CeleryHarness",
     "backends/dask/tests/test_conformance.py": "omruntime_dask.testing:DaskHarness",
+    "backends/ray/tests/test_conformance.py": "omruntime_ray.testing:RayHarness",
 }
-IN_WORK = {"backends/ray/tests/test_conformance.py": "omruntime_ray.testing:RayHarness"}
 CHOSEN = ("LBL", "CXL-001", "CXL-002", "FLT-001", "FLT-003", "FLT-004", "FLT-005", "FLT-008")
 """Rules in which engines differ most: who gets a call, what is stopped, lost and found; `.ci/engines` runs all."""
 JOBS = ("--jobs", "3")
@@ -108,13 +108,6 @@ def engines(session: nox.Session) -> None:
     """
     for rules, harness in ENGINES.items():
         _judge(session, rules, harness, "--rules", ",".join(CHOSEN))
-
-
-@nox.session
-def in_work(session: nox.Session) -> None:
-    """The same for engines that are not published yet, and in no check of CI: their tests, and the whole contract."""
-    for rules, harness in IN_WORK.items():
-        _judge(session, rules, harness)
 
 
 @nox.session

@@ -27,20 +27,19 @@ PARTS = {
     "store": store_figures,
     "jobs": jobs_figures,
 }
-IN_WORK = ("ray",)
 
 
 def main() -> None:
     """Run the benchmarks that were asked for; figures are for reading, and never fail a build."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all but those in work")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
     parser.add_argument("--quick", action="store_true", help="few rounds, to see that it works")
     parser.add_argument("--json", type=Path, metavar="FILE")
     given = parser.parse_args()
     figures = []
     with tempfile.TemporaryDirectory(prefix="omruntime-bench-") as place:
         os.environ.setdefault("OMRUNTIME_KEY", "benchmark")
-        for name in given.parts or (each for each in PARTS if each not in IN_WORK):
+        for name in given.parts or PARTS:
             figures += PARTS[name](Path(place), given.quick)
     print(table(figures))
     if given.json:

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ ENGINES = {
     "local": ("omruntime_conformance.local", ["local://"]),
     "celery": ("omruntime_celery.testing", ["celery://", "CeleryHarness"]),
     "dask": ("omruntime_dask.testing", ["dask://", "DaskHarness"]),
+    "ray": ("omruntime_ray.testing", ["ray://", "RayHarness"]),
 }
 """By name: the module of the engine's harnesses, and what the program is run on: a URL, or a cluster of a harness."""
 LIMIT = 100
@@ -43,8 +44,10 @@ def _engine(module: str, where: str, env: dict[str, str]) -> Iterator[str]:
         return
     harness: Harness = getattr(importlib.import_module(module), where)()
     cluster: AbstractContextManager[object] = harness.cluster({"default": 2, "gpu": 1}, env)
-    with cluster as url:
-        yield str(url)
+    with ExitStack() as stack:
+        # One whose engine takes long to start keeps it for its next cluster.
+        stack.callback(getattr(harness, "close", lambda: None))
+        yield str(stack.enter_context(cluster))
 
 
 def test_the_guide_has_the_program_as_it_is() -> None:
