@@ -28,6 +28,7 @@ _log = logging.getLogger("omruntime.client")
 _TAKES, _DROPS = 30.0, 0.1
 """Seconds within which a thread of Ray's takes SIGTERM when Ray begins, and drops it when Ray ends."""
 _LOOK = 0.005
+_TRIES = 3
 _lock = threading.RLock()
 
 
@@ -105,11 +106,24 @@ def _initialise(place: Place) -> None:
     if not place.by_client:
         options["job_config"] = without_paths()
     try:
-        _Joined.life = _Life(options)
+        _Joined.life = _begun(options)
     except Exception as exc:
         if "ersion mismatch" in str(exc):
             raise VersionMismatch(f"the Ray cluster at {place.address} and this process do not fit: {exc}") from exc
         raise BackendUnavailable(f"no Ray can be had at {place.address}: {exc}") from exc
+
+
+def _begun(options: Mapping[str, Any]) -> _Life:
+    """Begin a life in a cluster, once more where Ray fails as it does now and then (its issue 63202)."""
+    for _ in range(_TRIES - 1):
+        try:
+            return _Life(options)
+        except ConnectionAbortedError as exc:
+            # The process that its server for clients has begun for this one dies between fork and exec.
+            if "Starting Ray client server failed" not in str(exc):
+                raise
+            _log.info("%s; it is tried again", exc)
+    return _Life(options)
 
 
 class _NoPaths(list[str]):

@@ -12,16 +12,55 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ray._private import ray_constants, services
 from ray._private.node import Node
 from ray._private.parameter import RayParams
+
+from omruntime_ray.clientports import PortBlock
 
 __all__ = ["Nodes", "descendants", "parents"]
 
 _STORE = 80 * 2**20
 """Bytes of shared memory that each node has for objects."""
+
+
+@cache
+def _client_ports() -> PortBlock:
+    """Return the ports for clients of the one cluster that this process keeps."""
+    return PortBlock()
+
+
+class _Node(Node):  # type: ignore[misc]  # Ray's is not typed.
+    """A node whose server for Ray's clients has ports that no other one on this machine has."""
+
+    def start_ray_client_server(self) -> None:
+        """Start that server."""
+        kind = ray_constants.PROCESS_TYPE_RAY_CLIENT_SERVER
+        stdout, stderr = self.get_log_file_handles(kind, unique=True)
+        command = [sys.executable, "-m", "omruntime_ray.clientports", str(_client_ports().first), "--mode=proxy"]
+        options = {
+            "address": self.address,
+            "host": self.node_ip_address,
+            "port": self._ray_params.ray_client_server_port,
+            "runtime-env-agent-address": self.runtime_env_agent_address,
+            "node-id": self.node_id,
+        }
+        command += [f"--{name}={value}" for name, value in options.items()]
+        self.all_processes[kind] = [
+            services.start_ray_process(
+                command,
+                kind,
+                stdout_file=stdout,
+                stderr_file=stderr,
+                fate_share=self.kernel_fate_share,
+                # What it starts shall not die of gRPC's handlers, between fork and exec.
+                env_updates={"GRPC_ENABLE_FORK_SUPPORT": "0"},
+            )
+        ]
 
 
 class Nodes:
@@ -66,7 +105,7 @@ class Nodes:
             temp_dir=str(self._place / "ray"),
             **settings,
         )
-        return Node(given, head=head, shutdown_at_exit=False, spawn_reaper=True)
+        return _Node(given, head=head, shutdown_at_exit=False, spawn_reaper=True)
 
     def kill(self, id: str) -> None:
         """Kill a node that is not the head, as a power cut would."""

@@ -33,10 +33,18 @@ def test_a_handler_of_the_program_is_given_its_signal_back(heard: list[int], tak
     assert heard == [signal.SIGTERM]
 
 
+@pytest.fixture
+def _default() -> Iterator[None]:
+    """Nobody hears the signal, whatever a test before has left."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("_default")
 def test_so_is_the_default() -> None:
     change = ctypes.CDLL(None).signal
     change.argtypes, change.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     change(signal.SIGTERM, ctypes.cast(_SOMETHING, ctypes.c_void_p))
     assert Sigterm().give_back()
     assert change(signal.SIGTERM, None) is None
