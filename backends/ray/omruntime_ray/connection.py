@@ -17,12 +17,13 @@ from ray._private import worker as ray_worker
 from ray.job_config import JobConfig
 
 from omruntime.errors import BackendUnavailable, VersionMismatch
+from omruntime_ray.asking import Questions
 from omruntime_ray.greeting import greet
 from omruntime_ray.names import Place
 from omruntime_ray.reach import is_same, knock
 from omruntime_ray.sigterm import Sigterm
 
-__all__ = ["come_back", "is_the_users", "is_there", "join", "leave", "step_out", "without_paths"]
+__all__ = ["come_back", "is_the_users", "is_there", "join", "leave", "questions", "step_out", "without_paths"]
 
 _log = logging.getLogger("omruntime.client")
 _TAKES, _DROPS = 30.0, 0.1
@@ -38,13 +39,21 @@ class _Joined:
     Attributes:
         users: how many runtimes need it.
         ours: it was initialised here, and is not the user's.
-        place: address and namespace that it was initialised for.
+        address: the one that it was initialised for.
+        life: the thread that has initialised it.
+        questions: what is open there.
     """
 
     users = 0
     ours = False
     address = ""
     life: _Life | None = None
+    questions = Questions()
+
+
+def questions() -> Questions:
+    """Return what is open at the cluster that this process is part of now."""
+    return _Joined.questions
 
 
 def join(place: Place) -> None:
@@ -235,6 +244,8 @@ def _end() -> None:
     life, _Joined.life = _Joined.life, None
     if life is not None:
         life.end()
+        _Joined.questions.end()
+        _Joined.questions = Questions()
 
 
 def is_there(place: Place) -> bool:

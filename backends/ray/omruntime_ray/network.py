@@ -16,6 +16,7 @@ from omruntime.abc import Call, WorkerInfo, label_set
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime.masking import mask
 from omruntime_ray.carried import Entry, Known, Room, carried, packed_calls
+from omruntime_ray.connection import questions
 from omruntime_ray.direct import DirectLine, connected
 from omruntime_ray.line import Line
 from omruntime_ray.names import Place
@@ -114,7 +115,7 @@ class Network:
             return self.news.office
         actor = self._actors.get(name)
         if actor is None:
-            actor = ray.get_actor(name, self.namespace)
+            actor = questions().ask(lambda: ray.get_actor(name, self.namespace), ANSWER_LIMIT)
             if name in self._lives:
                 self._actors[name] = actor
         return actor
@@ -193,7 +194,7 @@ class Network:
 
     def fetch(self, id: str, room: Room, limit: float) -> Any:
         """Ask what a host in this process is to do; returns a future of an `Errand`."""
-        return self.news.office.work.remote(id, room, limit).future()
+        return questions().follow(self.news.office.work.remote(id, room, limit).future())
 
     def expect_store(self, url: str) -> None:
         """Have the hosts look after a store, unless its URL is a secret: those they learn from the calls alone."""

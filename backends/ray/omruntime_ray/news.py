@@ -13,7 +13,7 @@ import ray
 
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime_ray.carried import Known
-from omruntime_ray.connection import come_back, is_there, step_out
+from omruntime_ray.connection import come_back, is_there, questions, step_out
 from omruntime_ray.names import Place
 from omruntime_ray.office import OFFICE, Office
 from omruntime_ray.reach import ANSWER_LIMIT, CONCURRENCY, START_LIMIT
@@ -61,7 +61,7 @@ class News:
         deadline = monotonic() + START_LIMIT
         while True:
             try:
-                office = self._find()
+                office = questions().ask(self._found, START_LIMIT)
                 known: Known = ray.get(office.known.remote(), timeout=max(deadline - monotonic(), _AGAIN))
             except ray.exceptions.RayActorError:
                 if monotonic() > deadline:
@@ -112,6 +112,9 @@ class News:
         self._take(ray.get(asked, timeout=limit))
 
     def _find(self) -> Any:
+        return ray.get_actor(OFFICE, self._place.namespace)
+
+    def _found(self) -> Any:
         kind: Any = ray.remote(Office)
         return kind.options(
             name=OFFICE,
@@ -132,7 +135,7 @@ class News:
         while not self._closed:
             try:
                 asked = self.office.news.remote(self.known["life"], self.known["version"], self._keeper)
-                asked.future().add_done_callback(self._heard.put)
+                questions().follow(asked.future()).add_done_callback(self._heard.put)
                 heard = self._heard.get()
                 if not self._closed:
                     self._take(heard.result())
@@ -152,7 +155,7 @@ class News:
                 self._away = True
                 step_out()
                 return
-            office = self._find() if self.founds else ray.get_actor(OFFICE, self._place.namespace)
+            office = questions().ask(self._found if self.founds else self._find, ANSWER_LIMIT)
             known: Known = ray.get(office.known.remote(), timeout=ANSWER_LIMIT)
             check_speaks(known, self._place.namespace)
         except (OmegaRuntimeError, ray.exceptions.RayError, OSError, RuntimeError, ValueError):

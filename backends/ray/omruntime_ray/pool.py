@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
@@ -11,7 +12,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from omruntime.abc import label_set
 from omruntime.errors import BackendUnavailable
 from omruntime_ray.carried import Order, settled
-from omruntime_ray.reach import ACTING, START_LIMIT
+from omruntime_ray.connection import questions
+from omruntime_ray.reach import ACTING, ANSWER_LIMIT, START_LIMIT
 from omruntime_ray.station import Wanted, station_class
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def _is_of(name: str, workers: Mapping[str, int]) -> bool:
 
 def _end(network: Network, name: str) -> None:
     try:
-        ray.get_actor(name, network.namespace).order.remote(Order(close=True))
+        _actor(network, name).order.remote(Order(close=True))
     except ValueError:
         # It has ended by itself.
         return
@@ -85,9 +87,14 @@ def _had(network: Network, post: _Post, after: int = 0) -> tuple[int, Any, bool]
     working = [_split(name) for name in network.stations() if _split(name)[:2] == (post.labels, post.node[:_SHORT])]
     number = max((number for _, _, number in working if number > after), default=after + 1)
     try:
-        return number, ray.get_actor(post.name(number), network.namespace), True
+        return number, _actor(network, post.name(number)), True
     except ValueError:
-        return number, _start(network, post, number), False
+        return number, questions().ask(partial(_start, network, post, number), START_LIMIT), False
+
+
+def _actor(network: Network, name: str) -> Any:
+    """Return the handle of an actor; raises ValueError where there is none of the name."""
+    return questions().ask(lambda: ray.get_actor(name, network.namespace), ANSWER_LIMIT)
 
 
 def _settled(network: Network, post: _Post, number: int, actor: Any, was_there: bool) -> str:
@@ -150,7 +157,7 @@ def _nodes_for(labels: str) -> Sequence[str]:
 
 
 def _alive() -> Sequence[Mapping[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]
+    return [node for node in questions().ask(ray.nodes, ANSWER_LIMIT) if node["Alive"]]
 
 
 def _named(nodes: Sequence[Mapping[str, Any]]) -> set[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from omruntime_ray.testing import RayServer
-from tests.ray_world import AUTH, echo, size
+from tests.ray_world import AUTH, echo, eventually, size
 
 from omruntime import Omega
 from tests.isolation import secluded, store_url
@@ -30,6 +30,8 @@ def server(_without_tokens: None) -> Iterator[RayServer]:
     made = RayServer({})
     try:
         made.start()
+        # That server begins after the head.
+        eventually(made.takes_clients, "the server for Ray's clients")
         yield made
     finally:
         made.close()

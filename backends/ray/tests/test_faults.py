@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -117,6 +118,33 @@ def test_a_cluster_that_was_killed_and_started_again_has_all_that_was_asked_for(
         finally:
             worker.kill()
             worker.wait()
+
+
+def test_all_runtimes_of_a_process_come_back_with_their_cluster(server: RayServer, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        oms = [
+            stack.enter_context(
+                Omega(
+                    f"sqlite:///{tmp_path}/{name}",
+                    OmegaRuntimeRay(f"{server.url}/{name}", workers={"default": 1}, auth=AUTH),
+                    auth=AUTH,
+                )
+            )
+            for name in ("one", "other")
+        ]
+        for om in oms:
+            om.scripts.put(echo, "echo")
+        gate, begun = tmp_path / "gate", [tmp_path / "first", tmp_path / "second"]
+        running = [
+            om.runtime.script("echo").run(1, gate=str(gate), begun=str(each))
+            for om, each in zip(oms, begun, strict=True)
+        ]
+        eventually(lambda: all(each.exists() for each in begun), "the beginning of both tasks")
+        server.kill()
+        waiting = [om.runtime.script("echo").run(2, gate=str(gate)) for om in oms]
+        server.start()
+        gate.touch()
+        assert [_value(task) for task in running + waiting] == [1, 1, 2, 2]
 
 
 def _redis_program() -> str | None:
