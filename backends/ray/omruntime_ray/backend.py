@@ -19,6 +19,7 @@ from omruntime.masking import mask
 from omruntime_ray.carried import Entry
 from omruntime_ray.connection import is_the_users, join, leave
 from omruntime_ray.errors import ERRORS
+from omruntime_ray.mailbox import Mailbox
 from omruntime_ray.names import Place, place_of
 from omruntime_ray.network import Network
 from omruntime_ray.private import JoinedPool, KeptPool, PrivatePool
@@ -87,10 +88,11 @@ class RayBackend(Backend):
         _opened.add(self)
 
     def _open(self, place: Place, workers: Mapping[str, int] | None, auth: Auth) -> Network | PrivatePool:
+        mailbox = Mailbox(self.mailbox, self._answers.give, self._lost)
         if place.is_private:
             kind = JoinedPool if self._is_part else KeptPool
-            return kind(workers, self._env, auth, self.mailbox, self._answers.give, self._lost)
-        network = Network(place, self.mailbox, self._answers.give, self._lost)
+            return kind(workers, self._env, auth, mailbox)
+        network = Network(place, mailbox)
         if workers:
             try:
                 network.scale(workers, self._env)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from itertools import count
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from omruntime.errors import BackendUnavailable
 from omruntime.worker.channel import Channel
 from omruntime_ray.carried import Said, Sent, packed_calls
+from omruntime_ray.mailbox import AnyLine, Mailbox
 
 __all__ = ["DirectLine", "connected"]
 
@@ -30,43 +31,23 @@ def connected(door: str) -> socket.socket | None:
     return sock
 
 
-class DirectLine:
+class DirectLine(AnyLine):
     """Sends calls to one station and gives their answers.
 
     Args:
         sock: connected to the station's door.
-        mailbox: name of this process.
-        give: called with id and packed answer of each call.
-        lost: called once with the ids that are open and the error, when the station is gone.
+        mailbox: of this process.
     """
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        mailbox: str,
-        give: Callable[[str, bytes], None],
-        lost: Callable[[list[str], BaseException], None],
-    ) -> None:
+    def __init__(self, sock: socket.socket, mailbox: Mailbox) -> None:
+        super().__init__(mailbox)
         self._channel = Channel(sock)
-        self._give, self._lost = give, lost
         self._lock = threading.Lock()
-        self._expected: set[str] = set()
         self._asked: dict[int, Future[Said]] = {}
         self._numbers = count(1)
-        self._closed = self._leaving = False
-        self._channel.send("hello", {"mailbox": mailbox})
+        self._channel.send("hello", {"mailbox": mailbox.name})
         self._thread = threading.Thread(target=self._read, name="omruntime-ray-line", daemon=True)
         self._thread.start()
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing more is sent: it was closed, or the station is gone or leaves."""
-        return self._closed or self._leaving
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nobody waits for anything that it could bring."""
-        return self._closed or (self._leaving and not self._expected)
 
     def send(self, calls: Sequence[Sent]) -> bool:
         """Send calls; False where the line is closed, and they were not sent."""
@@ -120,7 +101,7 @@ class DirectLine:
                 with self._lock:
                     self._expected.difference_update(ids)
                 for id, answer in zip(ids, buffers, strict=True):
-                    self._give(id, bytes(answer))
+                    self._mailbox.give(id, bytes(answer))
             elif (said := self._asked.pop(message.data["number"], None)) is not None:
                 said.set_result((message.data["kind"], message.data["value"]))
         self._fail(ConnectionResetError(_GONE))
@@ -135,7 +116,7 @@ class DirectLine:
             asked, self._asked = list(self._asked.values()), {}
         for said in asked:
             said.set_exception(BackendUnavailable(_GONE))
-        self._lost(ids, error)
+        self._mailbox.lost(ids, error)
 
     def close_when_idle(self) -> None:
         """Send nothing more; answers come still."""

@@ -66,6 +66,7 @@ class KeptRay:
         try:
             self._process = self._start(wanted["env"], theirs)
         except BaseException:
+            self._life.close()
             self._free()
             raise
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
@@ -12,6 +12,7 @@ import ray
 
 from omruntime_ray.carried import Sent, packed_calls
 from omruntime_ray.desk import Answered, unpacked_answers
+from omruntime_ray.mailbox import AnyLine, Mailbox
 
 __all__ = ["Line"]
 
@@ -26,7 +27,7 @@ _LOOK = 1.0
 """Seconds after which somebody who reads looks whether the line was closed."""
 
 
-class Line:
+class Line(AnyLine):
     """Sends calls to one actor and gives their answers.
 
     A call goes at once, unless others went a moment ago: then with those that have come meanwhile. A message is
@@ -35,39 +36,20 @@ class Line:
 
     Args:
         actor: handle of the actor, which has ``exchange(mailbox, calls)``.
-        mailbox: name of this process.
-        give: called with id and packed answer of each call.
-        lost: called once with the ids that are open and the error, when the actor does not answer any more.
+        mailbox: of this process.
     """
 
-    def __init__(
-        self,
-        actor: Any,
-        mailbox: str,
-        give: Callable[[str, bytes], None],
-        lost: Callable[[list[str], BaseException], None],
-    ) -> None:
-        self._actor, self._mailbox, self._give, self._lost = actor, mailbox, give, lost
+    def __init__(self, actor: Any, mailbox: Mailbox) -> None:
+        super().__init__(mailbox)
+        self._actor = actor
         self._changed = threading.Condition()
         self._sending = threading.Lock()
-        self._expected: set[str] = set()
         self._queue: list[Sent] = []
         self._open: deque[Any] = deque()
         """The message that is answered when there is something, if there is one."""
         self._sent = 0.0
         self._methods: dict[tuple[str, str], Any] = {}
         self._threads: list[threading.Thread] = []
-        self._closed = self._leaving = False
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing more is sent: it was closed, or the actor is gone or leaves."""
-        return self._closed or self._leaving
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nobody waits for anything that it could bring."""
-        return self._closed or (self._leaving and not self._expected)
 
     def send(self, calls: Sequence[Sent]) -> bool:
         """Send calls; False where the line is closed, and they were not sent."""
@@ -115,10 +97,10 @@ class Line:
                 taken = packed_calls([call[2] for call in calls]) if calls else b""
                 if self._open:
                     # The answers come with the one that is open.
-                    self._named("take", name).remote(self._mailbox, taken)
+                    self._named("take", name).remote(self._mailbox.name, taken)
                     return
                 linger = _LINGER if len(self._expected) > _FEW else 0.0
-                message = self._named("exchange", name).remote(self._mailbox, taken, linger)
+                message = self._named("exchange", name).remote(self._mailbox.name, taken, linger)
                 with self._changed:
                     self._open.append(message)
                     self._start()
@@ -160,7 +142,7 @@ class Line:
         if again:
             self._exchange(())
         for id, answer in answers:
-            self._give(id, answer)
+            self._mailbox.give(id, answer)
 
     def _fail(self, error: BaseException) -> None:
         with self._changed:
@@ -169,7 +151,7 @@ class Line:
             self._closed = True
             ids, self._expected = list(self._expected), set()
             self._changed.notify_all()
-        self._lost(ids, error)
+        self._mailbox.lost(ids, error)
 
     def close_when_idle(self) -> None:
         """Send nothing more; answers come still."""
@@ -185,7 +167,7 @@ class Line:
             self._changed.notify_all()
         if waits:
             try:
-                self._actor.let_go.remote(self._mailbox)
+                self._actor.let_go.remote(self._mailbox.name)
             except Exception:  # noqa: BLE001  (it is gone; the thread that reads finds that out)
                 pass
         for thread in self._threads:

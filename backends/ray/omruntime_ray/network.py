@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -19,6 +19,7 @@ from omruntime_ray.carried import Entry, Known, Room, carried, packed_calls
 from omruntime_ray.connection import questions
 from omruntime_ray.direct import DirectLine, connected
 from omruntime_ray.line import Line
+from omruntime_ray.mailbox import AnyLine, Mailbox
 from omruntime_ray.names import Place
 from omruntime_ray.news import News
 from omruntime_ray.office import OFFICE
@@ -35,9 +36,7 @@ class Network:
 
     Args:
         place: the cluster and the namespace.
-        mailbox: name of this process.
-        give: called with id and packed answer of each call that was sent with ``send``.
-        lost: called with the ids of calls whose actor is gone.
+        mailbox: of this process, for the calls that are sent with ``send``.
 
     Attributes:
         address: the same for all processes that use this namespace of the cluster.
@@ -46,18 +45,12 @@ class Network:
 
     lease = ""
 
-    def __init__(
-        self,
-        place: Place,
-        mailbox: str,
-        give: Callable[[str, bytes], None],
-        lost: Callable[[Sequence[str], BaseException], None],
-    ) -> None:
+    def __init__(self, place: Place, mailbox: Mailbox) -> None:
         self.namespace = place.namespace
-        self._mailbox, self._give, self._lost = mailbox, give, lost
+        self._mailbox = mailbox
         self._lock = threading.Lock()
-        self._lines: dict[str, Line | DirectLine] = {}
-        self._old: list[Line | DirectLine] = []
+        self._lines: dict[str, AnyLine] = {}
+        self._old: list[AnyLine] = []
         self._actors: dict[str, Any] = {}
         self._lives: dict[str, str] = {}
         """Ids of the hosts that are actors, by the actor's name."""
@@ -66,7 +59,7 @@ class Network:
         self._told = ""
         """The office's life that has been told of the stores."""
         self._env: Mapping[str, str] = {}
-        self.news = News(place, mailbox, self._hear, self._restore)
+        self.news = News(place, mailbox.name, self._hear, self._restore)
         self.address = self.news.known["address"]
 
     def _hear(self, known: Known) -> None:
@@ -120,20 +113,20 @@ class Network:
                 self._actors[name] = actor
         return actor
 
-    def _line_to(self, name: str) -> Line | DirectLine:
+    def _line_to(self, name: str) -> AnyLine:
         with self._lock:
             line = self._lines.get(name)
             if line is None or line.is_closed:
                 line = self._lines[name] = self._line(name)
             return line
 
-    def _line(self, name: str) -> Line | DirectLine:
+    def _line(self, name: str) -> AnyLine:
         """Return a new line, without Ray where the actor is on this machine."""
         entry = self.stations().get(name)
         sock = None if entry is None else connected(entry["door"])
         if sock is not None:
-            return DirectLine(sock, self._mailbox, self._give, self._lost)
-        return Line(self._actor(name), self._mailbox, self._give, self._lost)
+            return DirectLine(sock, self._mailbox)
+        return Line(self._actor(name), self._mailbox)
 
     def send(self, calls: Sequence[Call]) -> None:
         """Send calls whose answers are waited for."""

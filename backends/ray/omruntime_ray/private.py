@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,13 +17,11 @@ from omruntime_ray.carried import Order, Said, carried, packed_calls, settled
 from omruntime_ray.direct import DirectLine, connected
 from omruntime_ray.kept import KeptRay
 from omruntime_ray.line import Line
+from omruntime_ray.mailbox import AnyLine, Mailbox
 from omruntime_ray.reach import ACTING, ANSWER_LIMIT, START_LIMIT
 from omruntime_ray.station import Wanted, station_class
 
 __all__ = ["JoinedPool", "KeptPool", "PrivatePool"]
-
-Give = Callable[[str, bytes], None]
-Lost = Callable[[list[str], BaseException], None]
 
 
 class PrivatePool(ABC):
@@ -36,7 +34,7 @@ class PrivatePool(ABC):
     address = "ray://"
     life = ""
     lease: str
-    _line: Line | DirectLine
+    _line: AnyLine
 
     def __init__(self) -> None:
         self._stores: set[str] = set()
@@ -107,9 +105,7 @@ class KeptPool(PrivatePool):
         workers: slots of each label set; None for one for each core.
         env: environment variables for its tasks.
         auth: the keys.
-        mailbox: name of this process.
-        give: called with id and packed answer of each call.
-        lost: called with the ids of calls when the station is gone.
+        mailbox: of this process.
     """
 
     def __init__(
@@ -117,9 +113,7 @@ class KeptPool(PrivatePool):
         workers: Mapping[str, int] | None,
         env: Mapping[str, str],
         auth: Auth,
-        mailbox: str,
-        give: Give,
-        lost: Lost,
+        mailbox: Mailbox,
     ) -> None:
         super().__init__()
         self._ray = KeptRay(_wanted(workers, env))
@@ -127,7 +121,7 @@ class KeptPool(PrivatePool):
             sock = connected(self._ray.door)
             if sock is None:
                 raise BackendUnavailable(f"the actor of the private Ray cannot be reached at {self._ray.door}")
-            self._line: DirectLine = DirectLine(sock, mailbox, give, lost)
+            self._line: DirectLine = DirectLine(sock, mailbox)
             try:
                 self.lease = settled(self._line.ask("open", {"user": auth.user, "key": auth.secret()}))
             except BaseException:
@@ -159,15 +153,13 @@ class JoinedPool(PrivatePool):
         workers: Mapping[str, int] | None,
         env: Mapping[str, str],
         auth: Auth,
-        mailbox: str,
-        give: Give,
-        lost: Lost,
+        mailbox: Mailbox,
     ) -> None:
         super().__init__()
         self._actor: Any = station_class().options(max_concurrency=ACTING).remote(_wanted(workers, env))
         self.lease = settled(ray.get(self._actor.open.remote(auth.user, auth.secret()), timeout=START_LIMIT))
         sock = connected(ray.get(self._actor.door.remote(), timeout=ANSWER_LIMIT))
-        self._line = Line(self._actor, mailbox, give, lost) if sock is None else DirectLine(sock, mailbox, give, lost)
+        self._line = Line(self._actor, mailbox) if sock is None else DirectLine(sock, mailbox)
 
     def forward(self, call: Call) -> None:
         """Send a call whose answer nobody waits for."""

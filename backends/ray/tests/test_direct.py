@@ -16,6 +16,7 @@ from omruntime_ray.carried import Carried, Sent, unpacked_calls
 from omruntime_ray.direct import DirectLine, connected
 from omruntime_ray.door import Door, Visitor
 from omruntime_ray.line import Line
+from omruntime_ray.mailbox import Mailbox
 from tests.ray_world import eventually
 
 from omruntime import Omega
@@ -50,7 +51,7 @@ def _line(door: Door, got: SimpleQueue[Answer], lost: SimpleQueue[list[str]]) ->
     sock = connected(door.path)
     assert sock is not None
     with closing(
-        DirectLine(sock, "me", lambda id, answer: got.put((id, answer)), lambda ids, error: lost.put(ids))
+        DirectLine(sock, Mailbox("me", lambda id, answer: got.put((id, answer)), lambda ids, error: lost.put(ids)))
     ) as line:
         yield line
 
