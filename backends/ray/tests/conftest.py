@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from omruntime_ray.testing import RayServer
-from tests.ray_world import AUTH, echo, eventually, size
+from tests.ray_world import AUTH, client, eventually, running
 
 from omruntime import Omega
 from tests.isolation import secluded, store_url
@@ -27,14 +27,10 @@ def _without_tokens(secluded: None) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def server(_without_tokens: None) -> Iterator[RayServer]:
     """A running Ray, which drivers and Ray clients may join."""
-    made = RayServer({})
-    try:
-        made.start()
+    with running({}) as made:
         # That server begins after the head.
         eventually(made.takes_clients, "the server for Ray's clients")
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture
@@ -46,7 +42,5 @@ def url(server: RayServer) -> str:
 @pytest.fixture
 def om(url: str, store_url: str) -> Iterator[Omega]:
     """A client of the cluster, which has no workers yet."""
-    with Omega(store_url, url, auth=AUTH) as made:
-        made.scripts.put(echo, "echo")
-        made.scripts.put(size, "size")
+    with client(store_url, url) as made:
         yield made

@@ -6,10 +6,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from omruntime import Auth, virtualobj
+from omruntime_ray import OmegaRuntimeRay
+from omruntime_ray.servers import RayServer
+
+from omruntime import Auth, Omega, virtualobj
 
 AUTH = Auth("tests", "a key of these tests, which nobody else has")
 LIMIT = 90.0
@@ -38,6 +42,26 @@ def size(data: bytes = b"", gate: str = "") -> int:
     while not os.path.exists(gate):
         time.sleep(0.01)
     return len(data)
+
+
+@contextmanager
+def client(store_url: str, url: str | None, workers: Mapping[str, int] | None = None) -> Iterator[Omega]:
+    """Have a client with our scripts in its store."""
+    with Omega(store_url, OmegaRuntimeRay(url, workers=workers, auth=AUTH), auth=AUTH) as om:
+        om.scripts.put(echo, "echo")
+        om.scripts.put(size, "size")
+        yield om
+
+
+@contextmanager
+def running(env: Mapping[str, str]) -> Iterator[RayServer]:
+    """Have a Ray with these variables in its environment."""
+    made = RayServer(env)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
 
 
 def eventually(condition: Callable[[], object], what: str) -> None:

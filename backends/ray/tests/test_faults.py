@@ -15,11 +15,10 @@ from pathlib import Path
 
 import pytest
 import ray
-from omruntime_ray import OmegaRuntimeRay
 from omruntime_ray.nodes import descendants, parents
 from omruntime_ray.office import OFFICE
 from omruntime_ray.servers import RayServer, free_port
-from tests.ray_world import AUTH, echo, eventually
+from tests.ray_world import client, eventually, running
 
 from omruntime import AsyncResult, Omega
 
@@ -36,12 +35,8 @@ sys.stdin.read()
 @pytest.fixture
 def server(_without_tokens: None) -> Iterator[RayServer]:
     """A running Ray of this test's own, which knows nothing after it was killed."""
-    made = RayServer({})
-    try:
-        made.start()
+    with running({}) as made:
         yield made
-    finally:
-        made.close()
 
 
 def _value(task: AsyncResult) -> object:
@@ -89,8 +84,7 @@ def test_a_cluster_that_was_killed_and_started_again_has_all_that_was_asked_for(
 ) -> None:
     gate = tmp_path / "gate"
     command = [sys.executable, "-m", "omruntime", "worker", "--runtime", server.url, "--store", store_url]
-    with Omega(store_url, OmegaRuntimeRay(server.url, workers={"default": 1}, auth=AUTH), auth=AUTH) as om:
-        om.scripts.put(echo, "echo")
+    with client(store_url, server.url, {"default": 1}) as om:
         worker = subprocess.Popen([*command, "--label", "gpu", "--concurrency", "1"])
         try:
             eventually(lambda: len(om.runtime.labels()) == 2, "pool and worker")
@@ -123,17 +117,9 @@ def test_a_cluster_that_was_killed_and_started_again_has_all_that_was_asked_for(
 def test_all_runtimes_of_a_process_come_back_with_their_cluster(server: RayServer, tmp_path: Path) -> None:
     with ExitStack() as stack:
         oms = [
-            stack.enter_context(
-                Omega(
-                    f"sqlite:///{tmp_path}/{name}",
-                    OmegaRuntimeRay(f"{server.url}/{name}", workers={"default": 1}, auth=AUTH),
-                    auth=AUTH,
-                )
-            )
+            stack.enter_context(client(f"sqlite:///{tmp_path}/{name}", f"{server.url}/{name}", {"default": 1}))
             for name in ("one", "other")
         ]
-        for om in oms:
-            om.scripts.put(echo, "echo")
         gate, begun = tmp_path / "gate", [tmp_path / "first", tmp_path / "second"]
         running = [
             om.runtime.script("echo").run(1, gate=str(gate), begun=str(each))
@@ -182,21 +168,15 @@ def _listens(port: int) -> bool:
 def test_a_gcs_that_keeps_what_it_knows_in_redis_is_killed_and_nothing_is_lost(
     redis: str, store_url: str, tmp_path: Path
 ) -> None:
-    server = RayServer({"RAY_REDIS_ADDRESS": redis})
-    try:
-        server.start()
-        with Omega(store_url, OmegaRuntimeRay(server.url, workers={"default": 1}, auth=AUTH), auth=AUTH) as om:
-            om.scripts.put(echo, "echo")
-            gate, begun = tmp_path / "gate", tmp_path / "begun"
-            script = om.runtime.script("echo")
-            tasks = [script.run(number, gate=str(gate), begun=str(begun)) for number in range(3)]
-            eventually(begun.exists, "the first task's beginning")
-            (before,) = om.runtime.workers()
-            server.restart_gcs()
-            gate.touch()
-            assert [_value(task) for task in tasks] == [0, 1, 2]
-            om.runtime.scale({"gpu": 1})
-            assert _value(om.runtime.require("gpu").script("echo").run("after")) == "after"
-            assert before in om.runtime.workers()
-    finally:
-        server.close()
+    with running({"RAY_REDIS_ADDRESS": redis}) as server, client(store_url, server.url, {"default": 1}) as om:
+        gate, begun = tmp_path / "gate", tmp_path / "begun"
+        script = om.runtime.script("echo")
+        tasks = [script.run(number, gate=str(gate), begun=str(begun)) for number in range(3)]
+        eventually(begun.exists, "the first task's beginning")
+        (before,) = om.runtime.workers()
+        server.restart_gcs()
+        gate.touch()
+        assert [_value(task) for task in tasks] == [0, 1, 2]
+        om.runtime.scale({"gpu": 1})
+        assert _value(om.runtime.require("gpu").script("echo").run("after")) == "after"
+        assert before in om.runtime.workers()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import ray
 from omruntime_ray.servers import RayServer
-from tests.ray_world import eventually
+from tests.ray_world import eventually, running
 
 from omruntime import Omega
 from omruntime.abc import WorkerInfo
@@ -19,12 +19,8 @@ from omruntime.errors import BackendUnavailable
 @pytest.fixture
 def server(_without_tokens: None) -> Iterator[RayServer]:
     """A running Ray of this test's own, which nodes join and leave."""
-    made = RayServer({})
-    try:
-        made.start()
+    with running({}) as made:
         yield made
-    finally:
-        made.close()
 
 
 def _added(server: RayServer, om: Omega, resources: dict[str, float]) -> str:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 import ray
-from omruntime_ray import OmegaRuntimeRay
-from tests.ray_world import AUTH, echo, eventually, program
+from tests.ray_world import client, eventually, program
 
 from omruntime import Omega
 
@@ -74,19 +73,17 @@ def _gcs_of(om: Omega) -> str:
 
 
 def test_nobody_else_is_let_in(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Omega(store_url, OmegaRuntimeRay(workers=1, auth=AUTH), auth=AUTH) as om:
+    with client(store_url, None, {"default": 1}) as om:
         address = _gcs_of(om)
         monkeypatch.setenv("RAY_AUTH_MODE", "token")
         monkeypatch.setenv("RAY_AUTH_TOKEN", "guessed" * 8)
         said = program(_INTRUDES, address, place=tmp_path)
         assert said.stdout.startswith("AuthenticationError"), said.stdout
-        om.scripts.put(echo, "echo")
         assert om.runtime.script("echo").run(5).get(timeout=60)["result"] == 5
 
 
 def test_its_client_is_no_part_of_it(store_url: str) -> None:
-    with Omega(store_url, OmegaRuntimeRay(workers=1, auth=AUTH), auth=AUTH) as om:
-        om.scripts.put(echo, "echo")
+    with client(store_url, None, {"default": 1}) as om:
         assert om.runtime.script("echo").run(5).get(timeout=60)["result"] == 5
         assert not ray.is_initialized()
 

@@ -13,7 +13,7 @@ import pytest
 from omruntime_ray import OmegaRuntimeRay
 from omruntime_ray.secluded import secluded
 from omruntime_ray.testing import RayServer
-from tests.ray_world import LIMIT
+from tests.ray_world import LIMIT, running
 
 from omruntime import Omega
 
@@ -71,12 +71,8 @@ def env(place: Path, _without_tokens: None) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def closed(env: dict[str, str]) -> Iterator[RayServer]:
-    made = RayServer(env)
-    try:
-        made.start()
+    with running(env) as made:
         yield made
-    finally:
-        made.close()
 
 
 def _listens(processes: Iterable[psutil.Process]) -> set[str]:
