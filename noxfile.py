@@ -52,17 +52,16 @@ def _run_all(session: nox.Session, *commands: tuple[str, ...]) -> None:
         session.error("failed: " + "; ".join(failed))
 
 
-def _judge(session: nox.Session, rules: str, harness: str, *options: str) -> None:
-    """Run the tests of an engine, and the suite on it, by its own command, with these options.
+def _judging(session: nox.Session, rules: str, harness: str, *options: str) -> list[tuple[str, ...]]:
+    """Return the commands for the tests of an engine, and the suite on it, by its own command, with these options.
 
     Arguments are pytest's, which then does it all, one test at a time.
     """
     tests = (sys.executable, "-m", "pytest", str(Path(rules).parent))
     if session.posargs:
-        session.run(*tests, *session.posargs)
-        return
+        return [(*tests, *session.posargs)]
     suite = ("omruntime-conformance", "run", harness, *JOBS, "--quiet")
-    _run_all(session, (*tests, *WAITING, f"--ignore={rules}"), (*suite, *options))
+    return [(*tests, *WAITING, f"--ignore={rules}"), (*suite, *options)]
 
 
 @nox.session
@@ -97,7 +96,7 @@ def conformance(session: nox.Session) -> None:
     rules, harness = "conformance/tests/test_local.py", "omruntime_conformance.local:LocalHarness"
     with tempfile.TemporaryDirectory() as place:
         report = f"{place}/local.json"
-        _judge(session, rules, harness, "--json", report)
+        _run_all(session, *_judging(session, rules, harness, "--json", report))
         if not session.posargs:
             session.run("omruntime-conformance", "diff", "docs/reports/local.json", report)
 
@@ -108,8 +107,9 @@ def engines(session: nox.Session) -> None:
 
     The whole contract on each of them is `.ci/engines`.
     """
-    for rules, harness in ENGINES.items():
-        _judge(session, rules, harness, "--rules", ",".join(CHOSEN))
+    chosen = ("--rules", ",".join(CHOSEN))
+    each = (_judging(session, rules, harness, *chosen) for rules, harness in ENGINES.items())
+    _run_all(session, *(command for commands in each for command in commands))
 
 
 @nox.session
