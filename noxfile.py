@@ -34,8 +34,6 @@ JOBS = ("--jobs", "3")
 """Rules at a time, on two cores: most of them wait for something."""
 TOGETHER = ("-n", "2", "--dist", "loadfile")
 """Two processes of pytest, each with the tests of a file at a time: two keep two cores busy."""
-WAITING = ("-n", "3", "--dist", "loadfile")
-"""Three where tests wait for the processes of an engine most of the time."""
 OURS = ("omruntime", *(f"omruntime-{each}" for each in ("celery", "conformance", "dask", "ray", "spool")))
 NOT_PINNED = ("pip", *OURS)
 
@@ -61,7 +59,7 @@ def _judging(session: nox.Session, rules: str, harness: str, *options: str) -> l
     if session.posargs:
         return [(*tests, *session.posargs)]
     suite = ("omruntime-conformance", "run", harness, *JOBS, "--quiet")
-    return [(*tests, *WAITING, f"--ignore={rules}"), (*suite, *options)]
+    return [(*tests, *TOGETHER, f"--ignore={rules}"), (*suite, *options)]
 
 
 @nox.session
