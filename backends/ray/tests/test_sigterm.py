@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-import ctypes
-import signal
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from tests.ray_world import program
+
+_TAKES = """
+import ctypes, signal, sys
 from omruntime_ray.sigterm import Sigterm
 
-_SOMETHING = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: None)
-
-
-@pytest.fixture
-def heard() -> Iterator[list[int]]:
-    """The signals that a handler of the program has got."""
-    got: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: got.append(number))
-    yield got
-    signal.signal(signal.SIGTERM, before)
+wants, taken = sys.argv[1:]
+change = ctypes.CDLL(None).signal
+change.argtypes, change.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+something = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: None)
+if wants == "a handler":
+    signal.signal(signal.SIGTERM, lambda number, frame: print("heard"))
+change(signal.SIGTERM, ctypes.cast(something, ctypes.c_void_p) if taken == "a handler" else None)
+sigterm = Sigterm()
+print(sigterm.give_back(), sigterm.give_back(), flush=True)
+signal.raise_signal(signal.SIGTERM)
+print("went on")
+"""
 
 
 @pytest.mark.parametrize("taken", ["a handler", "the default"])
-def test_a_handler_of_the_program_is_given_its_signal_back(heard: list[int], taken: str) -> None:
-    change = ctypes.CDLL(None).signal
-    change.argtypes, change.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
-    change(signal.SIGTERM, ctypes.cast(_SOMETHING, ctypes.c_void_p) if taken == "a handler" else None)
-    sigterm = Sigterm()
-    assert sigterm.give_back()
-    assert not sigterm.give_back()
-    signal.raise_signal(signal.SIGTERM)
-    assert heard == [signal.SIGTERM]
+def test_a_handler_of_the_program_is_given_its_signal_back(taken: str, tmp_path: Path) -> None:
+    said = program(_TAKES, "a handler", taken, place=tmp_path)
+    assert (said.returncode, said.stdout, said.stderr) == (0, "True False\nheard\nwent on\n", "")
 
 
-@pytest.fixture
-def _default() -> Iterator[None]:
-    """Nobody hears the signal, whatever a test before has left."""
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
-@pytest.mark.usefixtures("_default")
-def test_so_is_the_default() -> None:
-    change = ctypes.CDLL(None).signal
-    change.argtypes, change.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
-    change(signal.SIGTERM, ctypes.cast(_SOMETHING, ctypes.c_void_p))
-    assert Sigterm().give_back()
-    assert change(signal.SIGTERM, None) is None
+def test_so_is_the_default(tmp_path: Path) -> None:
+    said = program(_TAKES, "the default", "a handler", place=tmp_path)
+    assert (said.returncode, said.stdout, said.stderr) == (-15, "True False\n", "")
