@@ -17,11 +17,12 @@ class Sigterm:
 
     Ray's library takes the signal in a thread of its own, some milliseconds before or after `ray.init` returns, and
     has it do nothing; it drops it some milliseconds before or after `ray.shutdown` returns: a worker that has come
-    back to its cluster would die of it, and of its tasks, where it shall finish them.
+    back to its cluster would die of it, and of its tasks, where it shall finish them. Make one before Ray begins.
     """
 
     def __init__(self) -> None:
         self._change = ctypes.CDLL(None).sigaction
+        self._before = self._of(signal.SIGTERM) if callable(signal.getsignal(signal.SIGTERM)) else None
 
     def give_back(self) -> bool:
         """Have the signal do what the program wants; True where it was taken."""
@@ -35,9 +36,11 @@ class Sigterm:
         """Return the ``struct sigaction`` that Python has set; None where it cannot be known."""
         handler = signal.getsignal(signal.SIGTERM)
         if callable(handler):
-            # Python has one function of C for all signals, and sets them all alike.
-            alike = callable(signal.getsignal(signal.SIGINT))
-            return self._of(signal.SIGINT) if alike else None
+            # Python has one function of C for all signals, and sets them all alike; a program in the background of a
+            # shell may have no other one, since SIGINT is ignored there.
+            others = signal.valid_signals() - {signal.SIGTERM}
+            alike = next((number for number in others if callable(signal.getsignal(number))), None)
+            return self._before if alike is None else self._of(alike)
         if handler is None:
             return None
         return int(handler).to_bytes(_POINTER, "little") + bytes(_SIGACTION - _POINTER)
