@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 
-from omruntime.errors import BackendUnavailable, OmegaRuntimeError
+from omruntime.errors import BackendUnavailable
 from omruntime_ray.carried import Known
 from omruntime_ray.connection import come_back, is_there, questions, step_out
 from omruntime_ray.names import Place
@@ -158,7 +158,7 @@ class News:
             office = questions().ask(self._found if self.founds else self._find, ANSWER_LIMIT)
             known: Known = ray.get(office.known.remote(), timeout=ANSWER_LIMIT)
             check_speaks(known, self._place.namespace)
-        except (OmegaRuntimeError, ray.exceptions.RayError, OSError, RuntimeError, ValueError):
+        except Exception:  # noqa: BLE001  (whatever Ray makes of it where another runtime here has just stepped out)
             # The next turn tries again.
             return
         was_away, self._away, self._office = self._away, False, office
