@@ -64,9 +64,9 @@ def running(env: Mapping[str, str]) -> Iterator[RayServer]:
         made.close()
 
 
-def eventually(condition: Callable[[], object], what: str) -> None:
+def eventually(condition: Callable[[], object], what: str, limit: float = LIMIT) -> None:
     """Wait until something holds."""
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + limit
     while not condition():
         assert time.monotonic() < deadline, f"never seen: {what}"
         threading.Event().wait(0.05)

@@ -19,7 +19,7 @@ AT_MOST = 0.2
 TO_A_HOST, BY_THE_OFFICE = {"default": 1}, {"default": 1, "default,gpu": 1}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("pool", [TO_A_HOST, BY_THE_OFFICE], ids=["to a host", "by the office"])
 def test_nothing_of_800_tasks_is_left(om: Omega, url: str, pool: dict[str, int]) -> None:
     om.runtime.scale(pool)
@@ -28,8 +28,8 @@ def test_nothing_of_800_tasks_is_left(om: Omega, url: str, pool: dict[str, int])
     _run(om, FEW)
     few = _objects(namespace)
     _run(om, MANY)
-    # What is over is let go of a moment later.
-    eventually(lambda: not _grown(few, _objects(namespace)), "that as few objects are left as before")
+    # What is over is let go of a moment later, and now and then more than a minute.
+    eventually(lambda: not _grown(few, _objects(namespace)), "that as few objects are left as before", 240)
 
 
 def _grown(few: dict[str, int], many: dict[str, int]) -> dict[str, int]:
