@@ -20,10 +20,20 @@ from omruntime.errors import BackendUnavailable, VersionMismatch
 from omruntime_ray.asking import Questions
 from omruntime_ray.greeting import greet
 from omruntime_ray.names import Place
-from omruntime_ray.reach import is_same, knock
+from omruntime_ray.reach import ANSWER_LIMIT, is_same, knock
 from omruntime_ray.sigterm import Sigterm
 
-__all__ = ["come_back", "is_the_users", "is_there", "join", "leave", "questions", "step_out", "without_paths"]
+__all__ = [
+    "come_back",
+    "handle_of",
+    "is_the_users",
+    "is_there",
+    "join",
+    "leave",
+    "questions",
+    "step_out",
+    "without_paths",
+]
 
 _log = logging.getLogger("omruntime.client")
 _TAKES, _DROPS = 30.0, 0.1
@@ -54,6 +64,11 @@ class _Joined:
 def questions() -> Questions:
     """Return what is open at the cluster that this process is part of now."""
     return _Joined.questions
+
+
+def handle_of(name: str, namespace: str) -> Any:
+    """Return the handle of an actor; raises ValueError where there is none of the name."""
+    return questions().ask(lambda: ray.get_actor(name, namespace), ANSWER_LIMIT)
 
 
 def join(place: Place) -> None:

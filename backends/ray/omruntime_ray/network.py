@@ -16,7 +16,7 @@ from omruntime.abc import Call, WorkerInfo, label_set
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime.masking import mask
 from omruntime_ray.carried import Entry, Known, Room, carried, packed_calls
-from omruntime_ray.connection import questions
+from omruntime_ray.connection import handle_of, questions
 from omruntime_ray.direct import DirectLine, connected
 from omruntime_ray.line import Line
 from omruntime_ray.mailbox import AnyLine, Mailbox
@@ -108,7 +108,7 @@ class Network:
             return self.news.office
         actor = self._actors.get(name)
         if actor is None:
-            actor = questions().ask(lambda: ray.get_actor(name, self.namespace), ANSWER_LIMIT)
+            actor = handle_of(name, self.namespace)
             if name in self._lives:
                 self._actors[name] = actor
         return actor

@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from omruntime.abc import label_set
 from omruntime.errors import BackendUnavailable
 from omruntime_ray.carried import Order, settled
-from omruntime_ray.connection import questions
+from omruntime_ray.connection import handle_of, questions
 from omruntime_ray.reach import ACTING, ANSWER_LIMIT, START_LIMIT
 from omruntime_ray.station import Wanted, station_class
 
@@ -76,7 +76,7 @@ def _is_of(name: str, workers: Mapping[str, int]) -> bool:
 
 def _end(network: Network, name: str) -> None:
     try:
-        _actor(network, name).order.remote(Order(close=True))
+        handle_of(name, network.namespace).order.remote(Order(close=True))
     except ValueError:
         # It has ended by itself.
         return
@@ -87,14 +87,9 @@ def _had(network: Network, post: _Post, after: int = 0) -> tuple[int, Any, bool]
     working = [_split(name) for name in network.stations() if _split(name)[:2] == (post.labels, post.node[:_SHORT])]
     number = max((number for _, _, number in working if number > after), default=after + 1)
     try:
-        return number, _actor(network, post.name(number)), True
+        return number, handle_of(post.name(number), network.namespace), True
     except ValueError:
         return number, questions().ask(partial(_start, network, post, number), START_LIMIT), False
-
-
-def _actor(network: Network, name: str) -> Any:
-    """Return the handle of an actor; raises ValueError where there is none of the name."""
-    return questions().ask(lambda: ray.get_actor(name, network.namespace), ANSWER_LIMIT)
 
 
 def _settled(network: Network, post: _Post, number: int, actor: Any, was_there: bool) -> str:
