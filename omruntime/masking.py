@@ -8,9 +8,12 @@ from typing import Any
 __all__ = ["MASK", "mask", "mask_text", "masked"]
 
 MASK = "***"
-# A password may hold anything where somebody has forgotten to quote it; a `;` is between the URLs of a list.
-_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^\s;]*@")
-_SECRET_OPTION = re.compile(r"([?&;](?:[\w.-]*(?:password|passwd|pwd|token|secret|key))=)[^&;#]*", re.IGNORECASE)
+# A password may hold anything where somebody has forgotten to quote it; a `;` and a URL begin the next one of a list.
+_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):(?:[^\s;]|;(?![A-Za-z][A-Za-z0-9+.-]*://))*@")
+_SECRET_OPTION = re.compile(
+    r"([?&;](?:[\w.-]*(?:password|passphrase|passwd|pwd|token|secret|key)|authMechanismProperties)=)[^&;#]*",
+    re.IGNORECASE,
+)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _SECRET_NAME = re.compile(
     r"(?:^|[^a-z])(?:password|passphrase|passwd|pwd|token|secret|credentials?"

@@ -16,6 +16,11 @@ from omruntime.masking import mask, mask_text, masked
         ("x://h?a=1&authToken=secret#f", "x://h?a=1&authToken=***#f"),
         ("sqlite:////a/b:c@d", "sqlite:////a/b:c@d"),
         ("x://user@host", "x://user@host"),
+        ("mongodb://me:se;cret@host/db", "mongodb://me:***@host/db"),
+        (
+            "mongodb://h/db?authMechanismProperties=AWS_SESSION_TOKEN:secret&sslPEMPassphrase=secret",
+            "mongodb://h/db?authMechanismProperties=***&sslPEMPassphrase=***",
+        ),
         ("x://me:se/c#r?e@t@host:1/0", "x://me:***@host:1/0"),
         ("x://:secret@host;x://:secret@other/0", "x://:***@host;x://:***@other/0"),
     ],
