@@ -17,7 +17,7 @@ __all__ = ["GROUP", "PAGE", "CanvasRecords"]
 
 GROUP = 32
 """Members whose ends are looked at together: no finisher looks at more."""
-PAGE = 500
+PAGE = 1000
 """Records that are read or written at a time."""
 _PLANS = 64
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from omruntime.abc.kind import BlobReader, BlobWriter
-from omruntime.kinds.base import need
+from omruntime.kinds.base import is_file, need
 from omruntime.kinds.labels import NoFit, plain_names
 
 if TYPE_CHECKING:
@@ -160,14 +160,11 @@ def read_part(
     wanted = list(range(width)) if columns is None else list(columns)
     distinct = sorted(set(wanted))
     levels = [*range(width, width + max(1, part["index"]["levels"]))] if "levels" in part["index"] else []
-    if rows is None and columns is not None:
-        # A part of the columns is read piece by piece, so that the others stay where they are.
-        with reader.open(part["blob"]) as stream:
-            table = _table(pa, stream, distinct + levels, part, None)
-            frame = _frame(table, part)
-    else:
-        table = _table(pa, pa.py_buffer(reader.read(part["blob"])), distinct + levels, part, rows)
-        frame = _frame(table, part)
+    with reader.open(part["blob"]) as stream:
+        # A part is read piece by piece, so that the rest stays where it is; rows of a file are mapped in either case.
+        in_pieces = columns is not None if rows is None else not is_file(stream)
+        source = stream if in_pieces else pa.py_buffer(reader.read(part["blob"]))
+        frame = _frame(_table(pa, source, distinct + levels, part, rows), part)
     index = _index(frame, part, rows)
     # A table without columns knows nothing of its rows.
     frame = frame.set_axis(index) if len(frame.columns) else _empty(index)

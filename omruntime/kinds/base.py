@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Any, BinaryIO
 
 from omruntime.errors import MissingExtra
 
-__all__ = ["need", "no_options"]
+__all__ = ["is_file", "need", "no_options"]
 
 
 def need(module: str, extra: str) -> Any:
@@ -25,6 +25,15 @@ def need(module: str, extra: str) -> Any:
         raise MissingExtra(
             f"this needs {package}, which is not installed here; run: pip install 'omruntime[{extra}]'"
         ) from exc
+
+
+def is_file(stream: BinaryIO) -> bool:
+    """Tell whether a blob's stream is a file, which the system can map, so that parts of it are read for nothing."""
+    try:
+        stream.fileno()
+    except OSError:
+        return False
+    return True
 
 
 def no_options(kind: str, options: dict[str, Any]) -> None:

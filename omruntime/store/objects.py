@@ -168,7 +168,9 @@ class ObjectStore:
             return seen[1]
         selector, shelf = self._at(name)
         row = shelf.row(selector)
-        if selector.plain and next(shelf.revisions.rows(selector.name)).key == row.key and not row.record.staged:
+        if generation is None or not selector.plain or row.record.staged:
+            return row
+        if next(shelf.revisions.rows(selector.name)).key == row.key:
             # Whether what is staged is current is told by the ledger, and changes without a change here.
             self._seen[name] = (generation, row)
             if len(self._seen) > _MOST_SEEN:

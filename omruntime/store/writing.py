@@ -109,12 +109,14 @@ class Writing:
                 **self._owner(),
             )
 
+        row: Row | None = None
         try:
             with content.hold() as holding:
                 row = self._revisions.insert(name, build)
                 holding.confirm()
         except (_Moved, FileNotFoundError):
-            # Somebody else has appended meanwhile, or a sweeper took a blob before its record was written.
+            # Somebody else has appended meanwhile, or a sweeper took a blob, and the store keeps none open.
+            self._revisions.remove([row] if row is not None else [])
             return None
         if append and not self._revisions.holds(name, mark, row):
             return None

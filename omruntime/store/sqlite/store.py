@@ -11,6 +11,7 @@ from typing import BinaryIO, ClassVar, Self
 
 from omruntime.abc.store import BlobInfo, Buffer, Group, Space, Store
 from omruntime.errors import StoreUnavailable
+from omruntime.store.prefixes import end_of
 from omruntime.store.sqlite.blobs import BlobFiles
 from omruntime.store.sqlite.creation import check_header, create_database, remove_old_drafts
 from omruntime.store.sqlite.database import Database
@@ -137,7 +138,7 @@ class SqliteStore(Store):
         self, space: Space, prefix: str, *, after: str = "", reverse: bool = False, limit: int | None = None
     ) -> list[tuple[str, bytes]]:
         """Return records whose key begins with ``prefix`` in order, see `Store.scan`."""
-        low, high = prefix, _end_of(prefix)
+        low, high = prefix, end_of(prefix)
         past = False
         if after and reverse:
             high = min(high, after) if high else after
@@ -260,13 +261,3 @@ class _one_moment:  # noqa: N801 - used like a function
 
     def __exit__(self, *_exc: object) -> None:
         self._connection.execute("COMMIT")
-
-
-def _end_of(prefix: str) -> str:
-    """Return the lowest key above all that begin with ``prefix``; empty where there is none."""
-    trimmed = prefix.rstrip("\U0010ffff")
-    if not trimmed:
-        return ""
-    last = ord(trimmed[-1]) + 1
-    # No text holds a surrogate, so the next one after U+D7FF is U+E000.
-    return trimmed[:-1] + chr(0xE000 if last == 0xD800 else last)
