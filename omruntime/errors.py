@@ -13,6 +13,7 @@
     ├── CanvasError (ValueError)      a canvas was used in a way that has no meaning
     ├── ObjectNotFound (KeyError)     no stored object of this name
     ├── MetadataConflict              somebody else saved this object in between
+    ├── CopyRefused                   a store cannot be copied as it is, or not into this one
     ├── InvalidName (ValueError)      a name that no object may have
     ├── SelectorError (ValueError)    a selector that does not fit its dataset
     ├── PackageError (ValueError)     a script package that does not build, install or import
@@ -40,6 +41,7 @@ __all__ = [
     "BackendUnavailable",
     "CanvasError",
     "CanvasWarning",
+    "CopyRefused",
     "InvalidName",
     "JobError",
     "MetadataConflict",
@@ -202,6 +204,18 @@ class ObjectNotFound(OmegaRuntimeError, KeyError):
 
 class MetadataConflict(OmegaRuntimeError):
     """Somebody else saved this object since its metadata was read."""
+
+
+class CopyRefused(OmegaRuntimeError):
+    """A store cannot be copied as it is, or not into this one; nothing of what is in the way was changed.
+
+    Attributes:
+        names: the objects, tasks or processes that are in the way.
+    """
+
+    def __init__(self, message: str, *, names: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.names = names
 
 
 class InvalidName(OmegaRuntimeError, ValueError):

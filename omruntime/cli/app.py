@@ -19,6 +19,7 @@ from omruntime.cli.objects import ls, put
 from omruntime.cli.run import run
 from omruntime.cli.settings import common
 from omruntime.cli.stewards import steward
+from omruntime.cli.stores import store
 from omruntime.cli.tasks import result, status
 from omruntime.cli.words import Group
 from omruntime.cli.worker import worker
@@ -100,6 +101,7 @@ for command in (
     backends,
     key,
     steward,
+    store,
 ):
     app.add_command(command)
 

@@ -18,7 +18,7 @@ from omruntime.auth import Auth
 from omruntime.errors import SignatureError, StoreUnavailable
 from omruntime.store.records import BlobRef, base_key
 
-__all__ = ["PREFIX", "Content", "doom_key"]
+__all__ = ["PREFIX", "Content", "doom_key", "wait_for_sweepers"]
 
 PREFIX = "o-"
 """How the names of blobs begin that objects are made of."""
@@ -155,26 +155,28 @@ class Holding:
         """Return when all blobs are there, and no sweeper is about to delete one of them."""
         if not self._names:
             return
-        self._wait_for_sweepers()
+        wait_for_sweepers(self._store, self._names)
         for name, stream in self._streams.items():
             if not self._store.touch_blob(name):
                 stream.seek(0)
                 self._store.write_blob(name, _read_on(stream))
 
-    def _wait_for_sweepers(self) -> None:
-        keys = [doom_key(name) for name in self._names]
-        seen: dict[str, tuple[bytes, float]] = {}
-        pause = 0.001
-        while marks := self._store.get(Space.OBJECTS, keys):
-            now = time.monotonic()
-            for key, nonce in marks.items():
-                if seen.get(key, (b"",))[0] != nonce:
-                    seen[key] = (nonce, now)
-            if all(now - seen[key][1] > 2 * MARK_LIFETIME for key in marks):
-                # Their sweeper is dead or late, and a late one deletes nothing.
-                return
-            time.sleep(pause)
-            pause = min(2 * pause, 0.1)
+
+def wait_for_sweepers(store: Store, names: Iterable[str]) -> None:
+    """Return when no sweeper is about to delete one of these blobs."""
+    keys = [doom_key(name) for name in names]
+    seen: dict[str, tuple[bytes, float]] = {}
+    pause = 0.001
+    while marks := store.get(Space.OBJECTS, keys):
+        now = time.monotonic()
+        for key, nonce in marks.items():
+            if seen.get(key, (b"",))[0] != nonce:
+                seen[key] = (nonce, now)
+        if all(now - seen[key][1] > 2 * MARK_LIFETIME for key in marks):
+            # Their sweeper is dead or late, and a late one deletes nothing.
+            return
+        time.sleep(pause)
+        pause = min(2 * pause, 0.1)
 
 
 def _write_addressed(store: Store, chunks: Iterable[Buffer]) -> tuple[str, int]:

@@ -1,0 +1,117 @@
+"""Carrying changes into a store, some at a time: their blobs, then their records, then a look at both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from omruntime.abc.store import Space, Store
+from omruntime.errors import CopyRefused
+from omruntime.store.copying.blobs import Blobs, ContentLost
+from omruntime.store.copying.changes import Change
+from omruntime.store.copying.tally import Tally, few
+
+__all__ = ["Carrier"]
+
+_MOST = 200
+"""Changes that are committed together."""
+_MOST_BLOBS = 64
+_MOST_BYTES = 4 << 20
+
+
+class Carrier:
+    """Carries changes from one store into another.
+
+    Args:
+        source: the store to copy from.
+        target: the store to copy into.
+        tally: what is told of it.
+        replace: replace other content in the target.
+    """
+
+    def __init__(self, source: Store, target: Store, tally: Tally, *, replace: bool) -> None:
+        self._source = source
+        self._target = target
+        self._tally = tally
+        self._blobs = Blobs(source, target, tally, replace=replace)
+
+    def check(self, changes: Iterable[Change]) -> None:
+        """Look at changes, and count what there is to do, before any of them is carried.
+
+        Raises:
+            CopyRefused: some are in the way of what the target has.
+        """
+        refused = []
+        for each in changes:
+            self._tally.total += each.size
+            if each.refused:
+                refused.append(each.name)
+        self._refuse(refused)
+
+    def carry(self, changes: Iterable[Change]) -> list[str]:
+        """Carry changes, and return the names of those for which there was something to write.
+
+        What has no whole content in the source is left out, and noted.
+
+        Raises:
+            CopyRefused: some are in the way of what the target has.
+            StoreUnavailable: a store fails; what was carried before stays.
+        """
+        written: list[str] = []
+        for batch in _batches(changes):
+            self._refuse([each.name for each in batch if each.refused])
+            due = [each for each in batch if self._has_content(each) and each.groups]
+            self._commit(due)
+            self._blobs.confirm(dict.fromkeys(blob for each in due for blob in each.blobs))
+            self._look(due)
+            written += [each.name for each in due]
+        return written
+
+    def _refuse(self, names: Sequence[str]) -> None:
+        if names:
+            raise CopyRefused(
+                f"{self._target.url} has something else than {self._source.url} under the names {few(names)}: "
+                "--replace puts what is copied in its place",
+                names=tuple(names),
+            )
+
+    def _has_content(self, each: Change) -> bool:
+        try:
+            for blob in each.blobs:
+                self._blobs.bring(blob)
+        except ContentLost as exc:
+            # What is not there any more was replaced or dropped since it was looked at, and may lose its content.
+            if set(self._source.get(each.space, each.records)) >= set(each.records):
+                self._tally.lost[each.name] = str(exc)
+            return False
+        self._tally.lost.pop(each.name, None)
+        self._tally.done += each.size
+        if each.space is Space.OBJECTS:
+            self._tally.objects += 1
+        else:
+            self._tally.tasks += 1
+        return True
+
+    def _commit(self, changes: Sequence[Change]) -> None:
+        if changes:
+            self._target.commit([group for each in changes for group in each.groups])
+
+    def _look(self, changes: Sequence[Change]) -> None:
+        """Read back what was written; what is missing again was cleared away, and another pass sees to it."""
+        wanted = {key: value for each in changes for key, value in each.records.items()}
+        found = self._target.get(changes[0].space, wanted) if changes else {}
+        other = {key for key, value in found.items() if value != wanted[key]}
+        self._refuse([each.name for each in changes if not other.isdisjoint(each.records)])
+
+
+def _batches(changes: Iterable[Change]) -> Iterator[list[Change]]:
+    batch: list[Change] = []
+    blobs = size = 0
+    for each in changes:
+        batch.append(each)
+        blobs += len(each.blobs)
+        size += each.size
+        if len(batch) >= _MOST or blobs >= _MOST_BLOBS or size >= _MOST_BYTES:
+            yield batch
+            batch, blobs, size = [], 0, 0
+    if batch:
+        yield batch
