@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import secrets
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
-from typing import BinaryIO, Protocol, Self, cast, runtime_checkable
+from collections.abc import Callable, Iterable
+from typing import BinaryIO, Self
 
 import msgspec
 
@@ -17,6 +15,7 @@ from omruntime.abc.store import Buffer, Space, Store
 from omruntime.auth import Auth
 from omruntime.errors import SignatureError, StoreUnavailable
 from omruntime.store.records import BlobRef, base_key
+from omruntime.store.spooling import NewBlobs
 
 __all__ = ["PREFIX", "Content", "doom_key", "wait_for_sweepers"]
 
@@ -26,15 +25,6 @@ PREFIX = "o-"
 MARK_LIFETIME = 30.0
 """Seconds within which a sweeper deletes what it has marked, or never."""
 
-_PIECE = 4 << 20
-
-
-@runtime_checkable
-class _Addressed(Protocol):
-    """A store that can name a blob by its digest while it writes it."""
-
-    def write_addressed(self, prefix: str, chunks: Iterable[Buffer]) -> tuple[str, int]: ...
-
 
 def doom_key(blob: str) -> str:
     """Return the key by which a sweeper announces that it deletes a blob."""
@@ -42,7 +32,7 @@ def doom_key(blob: str) -> str:
 
 
 class Content:
-    """Writes and reads the blobs of one object.
+    """Writes and reads the blobs of one object; whoever writes ends it by ``with``.
 
     Args:
         store: where the blobs are.
@@ -65,16 +55,18 @@ class Content:
         self._scope = scope
         self._kind = kind
         self._refs = {ref.name: ref for ref in refs}
-        self._new: dict[str, BlobRef] = {}
+        self._blobs = NewBlobs(store, PREFIX)
+        self._new: list[str] = []
 
     def write(self, chunks: Iterable[Buffer], *, pickled: bool = False) -> str:
         """Write a content-addressed blob and return its name; ``pickled`` ones are signed."""
-        name, size = _write_addressed(self._store, chunks)
+        name, size = self._blobs.write(chunks)
         ref = BlobRef(name, size)
         if pickled:
             auth = self._auth()
             ref = BlobRef(name, size, auth.sign(self._signed(ref)), auth.key_id)
-        self._refs[name] = self._new[name] = ref
+        self._refs[name] = ref
+        self._new.append(name)
         return name
 
     def read(self, name: str, *, pickled: bool = False) -> Buffer:
@@ -100,8 +92,18 @@ class Content:
         return tuple(self._refs[name] for name in dict.fromkeys(names))
 
     def hold(self) -> Holding:
-        """Return a context that keeps the new blobs from a sweeper until their record is there."""
-        return Holding(self._store, self._new)
+        """Keep the new blobs from a sweeper until their record is there.
+
+        Raises:
+            FileNotFoundError: a sweeper was faster.
+        """
+        return Holding(self._store, self._blobs, dict.fromkeys(self._new))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._blobs.__exit__(*exc)
 
     def _checked(self, name: str, ref: BlobRef | None) -> bytes:
         if ref is None or not ref.mac:
@@ -128,38 +130,23 @@ class Content:
 
 
 class Holding:
-    """Keeps new blobs open while their record is written, and puts back what a sweeper took meanwhile.
+    """Keeps the content of new blobs while their record is written, and puts back what a sweeper took meanwhile.
 
     A sweeper announces what it is going to delete, looks once more for records that name it, and deletes. So a record
     written before that look saves the blob, and whoever writes one after it sees the announcement here, or the gap.
     """
 
-    def __init__(self, store: Store, refs: dict[str, BlobRef]) -> None:
+    def __init__(self, store: Store, blobs: NewBlobs, names: Iterable[str]) -> None:
         self._store = store
-        self._names = list(refs)
-        self._open = ExitStack()
-        self._streams: dict[str, BinaryIO] = {}
-
-    def __enter__(self) -> Self:
-        with ExitStack() as opening:
-            for name in self._names:
-                self._store.touch_blob(name)
-                self._streams[name] = opening.enter_context(self._store.open_blob(name))
-            self._open = opening.pop_all()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._open.close()
+        self._blobs = blobs
+        self._names = list(names)
+        blobs.hold(self._names)
 
     def confirm(self) -> None:
         """Return when all blobs are there, and no sweeper is about to delete one of them."""
-        if not self._names:
-            return
-        wait_for_sweepers(self._store, self._names)
-        for name, stream in self._streams.items():
-            if not self._store.touch_blob(name):
-                stream.seek(0)
-                self._store.write_blob(name, _read_on(stream))
+        if self._names:
+            wait_for_sweepers(self._store, self._names)
+            self._blobs.restore(self._names)
 
 
 def wait_for_sweepers(store: Store, names: Iterable[str]) -> None:
@@ -177,27 +164,6 @@ def wait_for_sweepers(store: Store, names: Iterable[str]) -> None:
             return
         time.sleep(pause)
         pause = min(2 * pause, 0.1)
-
-
-def _write_addressed(store: Store, chunks: Iterable[Buffer]) -> tuple[str, int]:
-    if isinstance(store, _Addressed):
-        return store.write_addressed(PREFIX, chunks)
-    hashed = hashlib.sha256()
-    with tempfile.SpooledTemporaryFile(_PIECE) as spool:
-        for chunk in chunks:
-            hashed.update(chunk)
-            spool.write(chunk)
-        name = PREFIX + hashed.hexdigest()
-        size = spool.tell()
-        if not store.touch_blob(name):
-            spool.seek(0)
-            store.write_blob(name, _read_on(cast("BinaryIO", spool)))
-        return name, size
-
-
-def _read_on(stream: BinaryIO) -> Iterator[bytes]:
-    while piece := stream.read(_PIECE):
-        yield piece
 
 
 def missing(scope: tuple[str, str, str], exc: FileNotFoundError) -> StoreUnavailable:

@@ -71,11 +71,11 @@ class Writing:
         row: Row | None = None
         while row is None:
             current = self._revisions.current(name) if append else None
-            content = self._content(name, kind.name, current.record.blobs if current else ())
-            previous = _previous(current, kind, name)
-            stored = kind.put(obj, name, content, previous=previous, **options)
-            refs = content.refs(stored.blobs)
-            row = self._record_content(name, content, current, append, (kind.name, stored, refs, tag, attributes))
+            with self._content(name, kind.name, current.record.blobs if current else ()) as content:
+                previous = _previous(current, kind, name)
+                stored = kind.put(obj, name, content, previous=previous, **options)
+                refs = content.refs(stored.blobs)
+                row = self._record_content(name, content, current, append, (kind.name, stored, refs, tag, attributes))
         return row
 
     def _record_content(
@@ -109,14 +109,12 @@ class Writing:
                 **self._owner(),
             )
 
-        row: Row | None = None
         try:
-            with content.hold() as holding:
-                row = self._revisions.insert(name, build)
-                holding.confirm()
+            holding = content.hold()
+            row = self._revisions.insert(name, build)
+            holding.confirm()
         except (_Moved, FileNotFoundError):
-            # Somebody else has appended meanwhile, or a sweeper took a blob, and the store keeps none open.
-            self._revisions.remove([row] if row is not None else [])
+            # Somebody else has appended meanwhile, or a sweeper took a blob before its record was written.
             return None
         if append and not self._revisions.holds(name, mark, row):
             return None

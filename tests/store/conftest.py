@@ -1,8 +1,9 @@
-"""A store of a test's own, and the stores of objects in it."""
+"""A store of a test's own, of each kind there is, and the stores of objects in it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -10,9 +11,39 @@ import pytest
 from omruntime.abc import Store
 from omruntime.auth import Auth
 from omruntime.store import ObjectStore, open_store
+from tests.stores import PACE, STORES, MakeUrl, Server, real_mongodb
 
 AUTH = Auth("tester", "a key for tests that protects nothing")
 Shelves: TypeAlias = Callable[..., ObjectStore]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mongodb() -> Iterator[Server]:
+    """Give the server before any test begins, which so is none of what a test has left running."""
+    with real_mongodb() as server:
+        yield server
+
+
+@pytest.fixture(params=list(STORES))
+def kind(request: pytest.FixtureRequest) -> str:
+    """Name of the kind of store."""
+    return str(request.param)
+
+
+@pytest.fixture
+def make_url(kind: str, tmp_path: Path, mongodb: Server) -> Iterator[MakeUrl]:
+    with STORES[kind](tmp_path, mongodb) as make:
+        yield make
+
+
+@pytest.fixture
+def pace(kind: str) -> float:
+    return PACE.get(kind, 1.0)
+
+
+@pytest.fixture
+def store_url(make_url: MakeUrl) -> str:
+    return make_url("store")
 
 
 @pytest.fixture

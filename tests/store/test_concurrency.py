@@ -14,19 +14,21 @@ from omruntime.errors import MetadataConflict
 from omruntime.store import ObjectStore, open_store
 from tests.house.tree import ROOT
 from tests.store.conftest import AUTH
+from tests.stores import MakeUrl
 
 KILLS = 240
 
 
-def test_a_writer_killed_at_any_moment_leaves_the_old_object_or_the_new_one(store_url: str) -> None:
+def test_a_writer_killed_at_any_moment_leaves_the_old_object_or_the_new_one(make_url: MakeUrl, pace: float) -> None:
+    kills = int(KILLS * pace) // 2
     for seed in (1, 2):
         run = subprocess.run(
-            [sys.executable, "-m", "tests.store.killed", f"{store_url}{seed}", str(KILLS // 2), str(seed)],
+            [sys.executable, "-m", "tests.store.killed", make_url(f"store{seed}"), str(kills), str(seed)],
             cwd=ROOT, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert run.returncode == 0, run.stderr
         report = json.loads(run.stdout)
-        assert report["kills"] == KILLS // 2
+        assert report["kills"] == kills
         assert report["operations"] > 0
 
 
@@ -60,8 +62,10 @@ def _count_up(datasets: ObjectStore) -> int:
         return 1
 
 
-def test_processes_at_once_lose_no_rows_no_versions_and_no_attributes(store_url: str, store: Store) -> None:
-    processes, count = 4, 40
+def test_processes_at_once_lose_no_rows_no_versions_and_no_attributes(
+    store_url: str, store: Store, pace: float
+) -> None:
+    processes, count = 4, int(40 * pace)
     datasets, models = _objects(store, "data/"), _objects(store, "models/")
     datasets.put(0, "counter", attributes={"n": 0})
     for number in range(count):

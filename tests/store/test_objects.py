@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from omruntime.abc import Store
+from omruntime.abc import Group, Space, Store
 from omruntime.errors import (
     InvalidName,
     MetadataConflict,
@@ -99,8 +97,10 @@ def test_list_matches_patterns_sorts_and_hides(datasets: ObjectStore) -> None:
 
 def test_long_lists_are_whole(datasets: ObjectStore, store: Store) -> None:
     names = [f"n{i:04}" for i in range(1101)]
-    for name in names:
-        datasets.put(0, name)
+    datasets.put(0, names[0])
+    ((key, record),) = store.scan(Space.OBJECTS, "")
+    keys = [key.replace(names[0], name) for name in names[1:]]
+    store.commit([Group(Space.OBJECTS, dict.fromkeys(keys, record))])
     assert datasets.list() == names
 
 
@@ -288,7 +288,8 @@ def test_equal_content_is_kept_once(datasets: ObjectStore, store: Store) -> None
 
 def test_content_is_streamed_never_held_as_a_whole(datasets: ObjectStore, store: Store) -> None:
     largest = 0
-    write = store.write_addressed  # type: ignore[attr-defined]
+    method = "write_addressed" if hasattr(store, "write_addressed") else "write_blob"
+    write = getattr(store, method)
 
     def watched(prefix: str, chunks: Iterator[bytes]) -> object:
         def measured() -> Iterator[bytes]:
@@ -299,44 +300,22 @@ def test_content_is_streamed_never_held_as_a_whole(datasets: ObjectStore, store:
 
         return write(prefix, measured())
 
-    store.write_addressed = watched  # type: ignore[attr-defined]
-    datasets.put(np.ones((6000, 2000))[:, ::2], "strided")
+    setattr(store, method, watched)
+    datasets.put(np.ones((3000, 2000))[:, ::2], "strided")
     assert 0 < largest <= 17 << 20
-    np.testing.assert_array_equal(datasets.get("strided"), np.ones((6000, 1000)))
+    np.testing.assert_array_equal(datasets.get("strided"), np.ones((3000, 1000)))
 
 
-def test_memory_does_not_grow_with_the_content(store_url: str) -> None:
-    program = f"""
-import resource
-import numpy as np
-from omruntime.auth import Auth
-from omruntime.store import ObjectStore, open_store
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-store = open_store({store_url!r})
-datasets = ObjectStore(store, "data/", bucket="tests", auth=Auth("u", "k"))
-array = np.ones(25_000_000)
-content = bytes(200_000_000)
-datasets.put(np.ones(3), "warm")
-before = peak()
-datasets.put(array, "a")
-datasets.put(content, "b")
-del array, content
-loaded = datasets.get("a")
-assert loaded[-1] == 1
-store.close()
-print(peak() - before)
-"""
-    grown = int(subprocess.check_output([sys.executable, "-c", program], text=True))
-    assert grown < 50_000 * (1024 if sys.platform == "darwin" else 1)
-
-
-def test_a_peek_sees_what_others_have_stored(datasets: ObjectStore, models: ObjectStore, store_url: str) -> None:
+def test_a_peek_sees_what_others_have_stored(
+    datasets: ObjectStore, models: ObjectStore, store: Store, store_url: str
+) -> None:
     with pytest.raises(ObjectNotFound):
         datasets.peek("d")
     datasets.put(1, "d")
     first = datasets.peek("d")
-    assert datasets.peek("d") is first
+    assert datasets.peek("d") == first
+    # Where the store can tell that nothing has changed, nothing is looked up.
+    assert (datasets.peek("d") is first) == (store.generation(Space.OBJECTS) is not None)
     other = open_store(store_url)
     ObjectStore(other, "data/", bucket="tests", auth=AUTH).put(2, "d")
     other.close()

@@ -281,3 +281,29 @@ def test_a_store_that_was_removed_is_unavailable(tmp_path: Path) -> None:
             list(store.blobs())
     finally:
         store.close()
+
+
+def test_memory_does_not_grow_with_the_content(tmp_path: Path) -> None:
+    program = f"""
+import resource
+import numpy as np
+from omruntime.auth import Auth
+from omruntime.store import ObjectStore, open_store
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+store = open_store("sqlite:///{tmp_path}/store")
+datasets = ObjectStore(store, "data/", bucket="tests", auth=Auth("u", "k"))
+array = np.ones(25_000_000)
+content = bytes(200_000_000)
+datasets.put(np.ones(3), "warm")
+before = peak()
+datasets.put(array, "a")
+datasets.put(content, "b")
+del array, content
+loaded = datasets.get("a")
+assert loaded[-1] == 1
+store.close()
+print(peak() - before)
+"""
+    grown = int(subprocess.check_output([sys.executable, "-c", program], text=True))
+    assert grown < 50_000 * (1024 if sys.platform == "darwin" else 1)

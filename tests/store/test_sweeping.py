@@ -171,7 +171,8 @@ def test_the_marks_of_a_dead_sweeper_go(datasets: ObjectStore, store: Store) -> 
     assert datasets.get("d") == b"b"
 
 
-def test_writers_readers_and_sweepers_at_once(datasets: ObjectStore, store_url: str) -> None:
+def test_writers_readers_and_sweepers_at_once(datasets: ObjectStore, store_url: str, pace: float) -> None:
+    rounds = int(150 * pace)
     stop = threading.Event()
     failures: list[BaseException] = []
 
@@ -203,18 +204,18 @@ def test_writers_readers_and_sweepers_at_once(datasets: ObjectStore, store_url: 
     for thread in threads:
         thread.start()
     try:
-        _put_the_same_again(datasets)
+        _put_the_same_again(datasets, rounds)
     finally:
         stop.set()
         for thread in threads:
             thread.join()
     assert failures == []
-    assert datasets.get("d") == bytes([149 % 3]) * 3000
+    assert datasets.get("d") == bytes([(rounds - 1) % 3]) * 3000
     assert [len(datasets.get(f"other{each}")) for each in (0, 1)] == [3000, 3000]
 
 
-def _put_the_same_again(datasets: ObjectStore) -> None:
-    for number in range(150):
+def _put_the_same_again(datasets: ObjectStore, rounds: int) -> None:
+    for number in range(rounds):
         # The same three contents again and again: what a sweeper is about to take is often what is put next.
         datasets.put(bytes([number % 3]) * 3000, "d")
         datasets.put(bytes([number % 3]) * 3000, f"other{number % 2}")

@@ -34,11 +34,32 @@ CHUNKS = "blobs.chunks"
 _NAME = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,199}")
 _INDEX = "omruntime_chunks_of_a_file"
 _FIRST = f"{0:08x}-"
+_PROMPT = 30.0
+"""Seconds between two writes of an upload up to which no sweeper can have taken it for abandoned."""
+_ABANDONED = 120.0
+"""Seconds without a write before which no sweeper does."""
 
 
 def index_chunks(documents: Documents) -> None:
     """Make the index by which tools of GridFS, and the sweeper, find the chunks of a file."""
     documents[CHUNKS].create_index([("files_id", 1), ("n", 1)], name=_INDEX)
+
+
+class _Pause:
+    """The longest time between two writes.
+
+    Attributes:
+        longest: in seconds.
+    """
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+        self.longest = 0.0
+
+    def note(self) -> None:
+        """Note that something was written."""
+        now = time.monotonic()
+        self.longest, self._last = max(self.longest, now - self._last), now
 
 
 class GridBlobs:
@@ -48,22 +69,43 @@ class GridBlobs:
         self._connection = connection
 
     def write(self, name: str, chunks: Iterable[Buffer]) -> int:
-        """Write a blob whole or not at all and return its size."""
+        """Write a blob whole or not at all and return its size.
+
+        Raises:
+            StoreUnavailable: it cannot be written, or so slowly that a sweeper took it for abandoned.
+        """
         _check(name)
         upload = Upload(f"{time.time_ns():016x}{secrets.token_hex(6)}", 0)
+        number, pause = 0, _Pause()
         try:
-            number = 0
             for pieces in batches(chunks):
                 upload = upload._replace(size=upload.size + sum(map(len, pieces)))
                 self._insert_chunks(name, upload, number, pieces)
                 number += len(pieces)
+                pause.note()
             replaced = self._place(name, upload)
+            pause.note()
+            if pause.longest > _PROMPT:
+                self._check_whole(name, upload)
         except BaseException:
             self._discard(upload)
             raise
         if replaced is not None:
             self._remove_chunks([replaced])
         return upload.size
+
+    def _check_whole(self, name: str, upload: Upload) -> None:
+        """Take a blob back that a sweeper has taken chunks of."""
+        ids, many = upload.chunk_ids(), self._connection.server.indexes_many
+        there = self._connection.use(
+            lambda database: sum(1 for _ in find_documents(database[CHUNKS], ids, many, ("_id",)))
+        )
+        if there < len(ids):
+            self._connection.use(lambda database: delete_documents(database[FILES], [name]))
+            raise StoreUnavailable(
+                f"writing to the store {self._connection.location.url} stood still for too long, and what was "
+                "written was taken for abandoned; nothing was kept: try again"
+            )
 
     def _discard(self, upload: Upload) -> None:
         try:
@@ -169,7 +211,11 @@ class GridBlobs:
             yield BlobInfo(file["_id"], file["length"], max(0.0, now - _seconds(file["uploadDate"])))
 
     def sweep(self, age: float) -> None:
-        """Remove chunks that no blob has, where the youngest of their upload is older than ``age`` seconds."""
+        """Remove chunks that no blob has, where the youngest of their upload is older than ``age`` seconds.
+
+        And older than two minutes: nothing else tells an upload that goes on from one whose writer was killed.
+        """
+        age = max(age, _ABANDONED)
         for name, upload in list(self._unnamed()):
             self._connection.use(partial(self._sweep, name, upload, age))
 
