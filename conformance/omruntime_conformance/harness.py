@@ -71,6 +71,11 @@ class Harness(ABC):
         """
         return nullcontext(SQLiteStores(place))
 
+    @classmethod
+    def versions(cls) -> dict[str, str]:
+        """Return what a report has to name beside the engine's packages, like a server, with versions."""
+        return {}
+
     def kill_node(self, worker: WorkerInfo) -> None:
         """Kill the whole node of this worker as a power cut would."""
         raise NotImplementedError

@@ -12,7 +12,7 @@ from typing import Any
 
 from omruntime_conformance.harness import Harness, NotExercised
 from omruntime_conformance.local import LocalHarness
-from omruntime_conformance.mongodb import MongoServer, mongodb_server
+from omruntime_conformance.mongodb import MongoServer, mongodb_server, mongodb_versions
 from omruntime_conformance.storage import STORE, Stores
 
 __all__ = ["LocalMongoHarness", "MongoStores", "OnMongoDB"]
@@ -90,6 +90,11 @@ class OnMongoDB(Harness):
     """
 
     variant = "MongoDB"
+
+    @classmethod
+    def versions(cls) -> dict[str, str]:
+        """Return the versions of driver and server."""
+        return mongodb_versions()
 
     @contextmanager
     def storage(self, place: Path) -> Iterator[Stores]:
