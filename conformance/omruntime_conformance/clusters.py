@@ -108,7 +108,8 @@ class Clusters:
             cluster = open_private(cluster, workers, self.env, self.auth)
         # An open Omega that has the runtime keeps it open when the Omega of a rule is closed.
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="omruntime-"))
-        keeper = Omega(f"sqlite:///{Path(place)}/keeper", cluster, auth=self.auth)
+        stores = stack.enter_context(self.harness.storage(Path(place)))
+        keeper = Omega(stores.url("keeper"), cluster, auth=self.auth)
         # What a rule that failed has left open may never end.
         stack.callback(keeper.close, wait=False)
         return cluster
@@ -143,7 +144,8 @@ class Clusters:
         runtime = OmegaRuntime.from_url(cluster, auth=self.auth) if isinstance(cluster, str) else cluster
         with (
             tempfile.TemporaryDirectory(prefix="omruntime-", ignore_cleanup_errors=True) as place,
-            Omega(f"sqlite:///{Path(place)}/asking", runtime, auth=self.auth) as om,
+            self.harness.storage(Path(place)) as stores,
+            Omega(stores.url("asking"), runtime, auth=self.auth) as om,
         ):
             om.runtime.require(label).ping(timeout=HEALTH_SECONDS * self.harness.patience)
 

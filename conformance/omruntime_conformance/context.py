@@ -14,7 +14,7 @@ from omruntime.errors import UnsupportedCapability
 from omruntime.testing import capture_calls
 from omruntime_conformance.clients import Client, start_client
 from omruntime_conformance.clusters import open_private
-from omruntime_conformance.faults import Processes, locked, without_content
+from omruntime_conformance.faults import Processes
 from omruntime_conformance.harness import Cluster, Harness, NotExercised
 from omruntime_conformance.judge import Outcomes, too_many_copies, too_many_executions
 from omruntime_conformance.oracle import CLUSTER, Entry, Gate, Log, Waiter
@@ -61,6 +61,8 @@ class Context:
         self._gates: list[Gate] = []
         self._clients: list[Client] = []
         self._stack = ExitStack()
+        self.stores = self._stack.enter_context(harness.storage(place))
+        """The rule's stores, of which ``om`` has the first."""
         self._outcomes, self._elsewhere = Outcomes(), Outcomes()
         self.om = self.omega(self.runtime())
 
@@ -69,7 +71,7 @@ class Context:
     @property
     def store_url(self) -> str:
         """URL of the rule's own store."""
-        return f"sqlite:///{self.place}/store"
+        return self.stores.url()
 
     @property
     def private_url(self) -> str:
@@ -240,18 +242,18 @@ class Context:
         self.log.record("goes on with the broker that was started again")
 
     @contextmanager
-    def locked_store(self) -> Iterator[None]:
+    def without_store(self) -> Iterator[None]:
         """Keep everybody from writing to the rule's store within the block."""
-        self.log.record("locks the store", fault=CLUSTER)
-        with locked(self.place / "store"):
+        self.log.record("takes the store away", fault=CLUSTER)
+        with self.stores.gone():
             yield
-        self.log.record("lets go of the store")
+        self.log.record("brings the store back")
 
     @contextmanager
     def without_content(self) -> Iterator[None]:
         """Keep the content of all objects away from the rule's store within the block; its records stay."""
         self.log.record("takes the content of the store away")
-        with without_content(self.place / "store", self.place / "aside"):
+        with self.stores.without_content():
             yield
         self.log.record("brings the content of the store back")
 

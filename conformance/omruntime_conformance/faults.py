@@ -5,44 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 
 from omruntime_conformance.oracle import PROCESS, Log
 
-__all__ = ["Processes", "locked", "without_content"]
-
-
-@contextmanager
-def locked(store: Path) -> Iterator[None]:
-    """Keep everybody from writing to a store of this machine within the block."""
-    databases = sorted(store.glob("*.db"))
-    assert databases, f"{store} is no store of the kind that can be locked"
-    with ExitStack() as stack:
-        for path in databases:
-            connection = stack.enter_context(closing(sqlite3.connect(path, isolation_level=None, timeout=30.0)))
-            connection.execute("BEGIN IMMEDIATE")
-            stack.callback(connection.rollback)
-        yield
-
-
-@contextmanager
-def without_content(store: Path, aside: Path) -> Iterator[None]:
-    """Keep the content of all stored objects away from a store of this machine within the block; its records stay."""
-    content = [path for path in (store / "blobs").rglob("*") if path.is_file()]
-    assert content, f"{store} has no content that could be taken away"
-    aside.mkdir()
-    taken = {path: aside / str(number) for number, path in enumerate(content)}
-    for path, other in taken.items():
-        path.rename(other)
-    try:
-        yield
-    finally:
-        for path, other in taken.items():
-            other.rename(path)
+__all__ = ["Processes"]
 
 
 class Processes:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import ClassVar, TypeAlias
 
 from omruntime import OmegaRuntime
 from omruntime.abc import WorkerInfo
+from omruntime_conformance.storage import SQLiteStores, Stores
 
 __all__ = ["Cluster", "Fault", "Harness", "NotExercised"]
 
@@ -61,6 +62,19 @@ class Harness(ABC):
         Raises:
             NotExercised: what the engine needs is not installed here; the message says what, and how to have it.
         """
+
+    def storage(self, place: Path) -> AbstractContextManager[Stores]:
+        """Give the stores of one rule for the time of a ``with`` block: those of SQLite, unless this is overridden.
+
+        Args:
+            place: a directory of the rule's own, which its workers see.
+        """
+        return nullcontext(SQLiteStores(place))
+
+    @classmethod
+    def versions(cls) -> dict[str, str]:
+        """Return what a report has to name beside the engine's packages, like a server, with versions."""
+        return {}
 
     def kill_node(self, worker: WorkerInfo) -> None:
         """Kill the whole node of this worker as a power cut would."""

@@ -9,6 +9,7 @@ our own runs on a free port of 127.0.0.1 in its own directory, and can be killed
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import secrets
@@ -26,7 +27,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from omruntime_conformance.ferretdb import FERRETDB, ferretdb_program
 from omruntime_conformance.harness import NotExercised
 
-__all__ = ["VARIABLE", "MongoServer", "mongodb_server"]
+__all__ = ["VARIABLE", "MongoServer", "mongodb_server", "mongodb_versions"]
 
 VARIABLE = "OMRUNTIME_TEST_MONGODB_URL"
 """Environment variable with the URL of a MongoDB for tests, where there is one."""
@@ -95,6 +96,24 @@ def mongodb_server() -> Iterator[MongoServer]:
         yield server
     finally:
         server.close()
+
+
+def mongodb_versions() -> dict[str, str]:
+    """Return the versions of driver and server that tests run on; of no server where it does not answer."""
+    if importlib.util.find_spec("pymongo") is None:
+        return {}
+    driver = {"pymongo": importlib.metadata.version("pymongo")}
+    if not (given := os.environ.get(VARIABLE, "")):
+        name, _, number = FERRETDB.partition(" ")
+        return driver | {name: number}
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    try:
+        with MongoClient[dict[str, object]](given) as client:
+            return driver | {"MongoDB": str(client.server_info()["version"])}
+    except PyMongoError:
+        return driver
 
 
 class _Given(MongoServer):

@@ -39,6 +39,7 @@ def make_report(
     begun: datetime,
     seconds: float,
     variant: str = "",
+    also: Mapping[str, str] | None = None,
 ) -> Report:
     """Put together a report with an outcome for each rule of the suite."""
     common = frozenset.intersection(*declared) if declared else frozenset()
@@ -48,7 +49,7 @@ def make_report(
         target=target,
         suite=version("omruntime-conformance"),
         core=version("omruntime"),
-        versions=engine_versions(backend),
+        versions=engine_versions(backend) | dict(also or {}),
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         date=begun.isoformat(timespec="seconds"),
@@ -83,7 +84,8 @@ class _Face:
         seconds = time.monotonic() - self._started
         target = f"{self.cls.__module__}:{self.cls.__qualname__}"
         declared, harness = self.clusters.declared, self.cls.harness
-        return make_report(harness.backend, target, self.outcomes, declared, self._begun, seconds, harness.variant)
+        known = (self.outcomes, declared, self._begun, seconds, harness.variant, harness.versions())
+        return make_report(harness.backend, target, *known)
 
 
 def _access(harness: Harness) -> tuple[dict[str, str], Auth]:

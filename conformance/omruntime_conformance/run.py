@@ -89,6 +89,7 @@ class Run:
             TargetError: there is nothing of this name to run.
         """
         variant, backend = "", self._plan.target.partition("://")[0].partition("+")[0]
+        also: dict[str, str] = {}
         try:
             face = class_of(self._plan.target)
         except TargetError:
@@ -96,11 +97,11 @@ class Run:
         except OmegaRuntimeError as exc:
             self._block_all(f"{type(exc).__name__}: {exc}")
         else:
-            backend, variant = face.harness.backend, face.harness.variant
+            backend, variant, also = face.harness.backend, face.harness.variant, face.harness.versions()
             self._work(face)
         seconds = time.monotonic() - self._started
         target = mask(self._plan.target)
-        return make_report(backend, target, self._outcomes, self._declared, self._began, seconds, variant)
+        return make_report(backend, target, self._outcomes, self._declared, self._began, seconds, variant, also)
 
     def _block_all(self, reason: str) -> None:
         for rule in self._plan.rules:

@@ -171,3 +171,12 @@ def test_the_sources_name_no_registry() -> None:
     sums = (ferretdb._SOURCES / "go.sum").read_text()
     assert "://" not in sums
     assert all(len(line.split()) == 3 for line in sums.splitlines())
+
+
+def test_reports_name_the_server(monkeypatch: pytest.MonkeyPatch, server: MongoServer) -> None:
+    monkeypatch.delenv(mongodb.VARIABLE, raising=False)
+    assert {*mongodb.mongodb_versions()} == {"pymongo", "FerretDB"}
+    monkeypatch.setenv(mongodb.VARIABLE, server.url("any"))
+    assert {*mongodb.mongodb_versions()} == {"pymongo", "MongoDB"}
+    monkeypatch.setenv(mongodb.VARIABLE, "mongodb://127.0.0.1:1/any?serverSelectionTimeoutMS=50")
+    assert {*mongodb.mongodb_versions()} == {"pymongo"}

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from omruntime_conformance import Harness, NotExercised
 from omruntime_conformance.oracle import Waiter
+from omruntime_conformance.stores import OnMongoDB
 
 from omruntime import Auth
 from omruntime.abc import WorkerInfo
@@ -21,6 +22,7 @@ from omruntime_celery.servers import RabbitServer, RedisServer, Server, system_p
 __all__ = [
     "CeleryAppendHarness",
     "CeleryHarness",
+    "CeleryMongoHarness",
     "CeleryPrivateHarness",
     "CeleryRabbitHarness",
     "CeleryRedis7Harness",
@@ -94,6 +96,10 @@ class CeleryRabbitHarness(CeleryHarness):
         """Return a broker that has not been started."""
         _installed("rabbitmq-server")
         return RabbitServer()
+
+
+class CeleryMongoHarness(OnMongoDB, CeleryHarness):
+    """With its stores in MongoDB."""
 
 
 def _installed(name: str) -> str:

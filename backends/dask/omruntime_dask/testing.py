@@ -14,12 +14,13 @@ from pathlib import Path
 
 from omruntime_conformance import Harness
 from omruntime_conformance.oracle import Waiter
+from omruntime_conformance.stores import OnMongoDB
 
 from omruntime.abc import WorkerInfo
 from omruntime.errors import OmegaRuntimeError
 from omruntime_dask.backend import DaskBackend
 
-__all__ = ["DaskHarness", "DaskPrivateHarness"]
+__all__ = ["DaskHarness", "DaskMongoHarness", "DaskPrivateHarness"]
 
 
 class DaskHarness(Harness):
@@ -54,6 +55,10 @@ class DaskHarness(Harness):
     def scale(self, workers: Mapping[str, int]) -> None:
         """Have worker processes join and leave."""
         self._clusters[-1].scale(workers)
+
+
+class DaskMongoHarness(OnMongoDB, DaskHarness):
+    """With its stores in MongoDB."""
 
 
 class DaskPrivateHarness(Harness):

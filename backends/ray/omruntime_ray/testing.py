@@ -16,6 +16,7 @@ from typing import ClassVar
 import ray
 from omruntime_conformance import Harness, NotExercised
 from omruntime_conformance.oracle import Waiter
+from omruntime_conformance.stores import OnMongoDB
 
 from omruntime.abc import WorkerInfo
 from omruntime.errors import OmegaRuntimeError
@@ -23,7 +24,15 @@ from omruntime_ray.backend import RayBackend
 from omruntime_ray.nodes import descendants, parents
 from omruntime_ray.servers import RayServer, free_port
 
-__all__ = ["RayClientHarness", "RayHarness", "RayPrivateHarness", "RayServer", "RayWorkersHarness", "free_port"]
+__all__ = [
+    "RayClientHarness",
+    "RayHarness",
+    "RayMongoHarness",
+    "RayPrivateHarness",
+    "RayServer",
+    "RayWorkersHarness",
+    "free_port",
+]
 
 _numbers = count(1)
 _NAMED = {"label:default": 1.0, "label:gpu": 1.0, "label:big": 1.0}
@@ -104,6 +113,10 @@ class RayHarness(Harness):
         """Wait until the clusters of other rules, which are in the same Ray, are as they were."""
         for cluster in self._clusters[:-1]:
             cluster.settle()
+
+
+class RayMongoHarness(OnMongoDB, RayHarness):
+    """With its stores in MongoDB."""
 
 
 class RayWorkersHarness(RayHarness):

@@ -158,7 +158,7 @@ def the_store_goes_and_comes_back(ctx: Context) -> None:
     ctx.log.wait("start")
     observer = ctx.subprocess(_LOOKS, *ids, runtime=ctx.private_url, **lease)
     observer.answer(1)
-    with ctx.locked_store():
+    with ctx.without_store():
         gate.open()
         gone.open()
         # Several times as long as a host may be silent: whoever looks on must not take it for dead.

@@ -112,7 +112,7 @@ def side_by_side(ctx: Context) -> None:
     """  # noqa: E501
     log = str(ctx.log)
     om = ctx.om
-    second = ctx.omega("local://", store=f"sqlite:///{ctx.place}/second-store")
+    second = ctx.omega("local://", store=ctx.stores.url("second-store"))
     gate = ctx.gate()
     handles = []
     for name, each in (("first", om), ("second", second)):

@@ -272,7 +272,7 @@ def handles_are_pickled(ctx: Context) -> None:
         """,
         sent,
         # The handle knows its store, whatever the process that gets it has as its own.
-        OMRUNTIME_STORE=f"sqlite:///{ctx.place}/elsewhere",
+        OMRUNTIME_STORE=ctx.stores.url("elsewhere"),
     )
     assert client.answer(1) == [handle.id, False]
     gate.open()

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 from pymongo import MongoClient, ReadPreference, WriteConcern
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
+from pymongo.periodic_executor import PeriodicExecutor
 from pymongo.read_concern import ReadConcern
 
 from omruntime.errors import StoreUnavailable
@@ -28,6 +29,8 @@ _T = TypeVar("_T")
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 _SOCKET_TIMEOUT = 60_000
 """Milliseconds after which a server that keeps a connection open and says nothing counts as lost."""
+
+_JOIN_LIMIT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,7 @@ class Connection:
             client, self._client = self._client, None
         if client is not None:
             client.close()
+            _join_stopped_threads()
 
     def forget(self) -> None:
         """Leave the client to the process that this one was forked from: its sockets and threads are not ours."""
@@ -135,6 +139,14 @@ class Connection:
         if self._client is not None:
             _inherited.append(self._client)
             self._client = None
+
+
+def _join_stopped_threads() -> None:
+    """Wait for threads of pymongo that were told to stop: they look twice a second, and its `close` does not wait."""
+    for thread in threading.enumerate():
+        executor = getattr(getattr(thread, "_target", None), "__self__", None)
+        if isinstance(executor, PeriodicExecutor) and getattr(executor, "_stopped", False):
+            thread.join(_JOIN_LIMIT)
 
 
 def _connect(location: Location) -> MongoClient[Document]:
