@@ -11,14 +11,15 @@ import platformdirs
 
 from omruntime.errors import OmegaRuntimeError
 
-__all__ = ["RUNTIME_VARIABLE", "runtime_url", "store_url"]
+__all__ = ["RUNTIME_VARIABLE", "STORE_VARIABLE", "runtime_url", "store_url"]
 
 RUNTIME_VARIABLE = "OMRUNTIME_RUNTIME"
+STORE_VARIABLE = "OMRUNTIME_STORE"
 
 
 def store_url(given: str | None = None) -> str:
     """Return the store's URL: as given, ``OMRUNTIME_STORE``, the project's file, else SQLite in the user's data."""
-    found = given or os.environ.get("OMRUNTIME_STORE") or _from_file("store")
+    found = given or os.environ.get(STORE_VARIABLE) or _from_file("store")
     return found or f"sqlite:///{Path(platformdirs.user_data_dir('omruntime')) / 'store'}"
 
 

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
-from omruntime.config import store_url
+from omruntime.config import STORE_VARIABLE, store_url
 from omruntime.errors import StoreUnavailable
 from omruntime.masking import MASK, mask
 
-__all__ = ["known", "login_for", "remember", "take", "without_login"]
+__all__ = ["known", "login_for", "parted", "remember", "same_login", "take", "without_login"]
 
 _SCHEME = re.compile(r"(mongodb(?:\+srv)?)://(.*)", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s]+)(?::(\d{1,5}))?")
@@ -90,13 +90,44 @@ def login_for(url: str) -> str:
     return setting if configured is not None and configured.secrets and _key(configured) == key else url
 
 
-def known() -> dict[str, str]:
-    """Return all that is remembered, for a pipe to a process that is to open the same stores."""
-    return dict(_register)
+def same_login(one: str, other: str) -> bool:
+    """Tell whether two URLs of one store have the same user, password and secret options.
+
+    Raises:
+        StoreUnavailable: as `without_login`.
+    """
+    return _login(one) == _login(other)
+
+
+def known(*urls: str) -> dict[str, str]:
+    """Return those of these URLs that have a login, or whose login is remembered, with it, by the URL without it.
+
+    It is what a process is told by a pipe that shall open the same stores.
+
+    Raises:
+        StoreUnavailable: as `without_login`.
+    """
+    found: dict[str, str] = {}
+    for url in urls:
+        if (parts := _parts(url)) is not None:
+            full = url if parts.secrets else _register.get(_key(parts))
+            found |= {_spelled(parts): full} if full else {}
+    return found
+
+
+def parted(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return an environment for a process without the login of its store, and what that process shall `take`."""
+    url = environment.get(STORE_VARIABLE, "")
+    try:
+        plain, logins = without_login(url), known(url)
+    except StoreUnavailable:
+        # Whoever uses it is told, and must see no more of it than others.
+        plain, logins = _shown(url), {}
+    return {**environment, **({STORE_VARIABLE: plain} if url else {})}, logins
 
 
 def take(logins: Mapping[str, str]) -> None:
-    """Remember what another process has handed over out of its `known`.
+    """Remember what another process has handed over: its `known`.
 
     Raises:
         StoreUnavailable: as `without_login`.
@@ -140,6 +171,16 @@ def _option(url: str, text: str) -> tuple[str, str]:
     return name, value
 
 
+def _login(url: str) -> tuple[str, ...]:
+    parts = _parts(url)
+    if parts is None:
+        return ()
+    words = [
+        unquote_plus(value) for name, value in sorted(parts.options) if _SECRET_OPTION.search(unquote_plus(name))
+    ]
+    return (*map(unquote_plus, parts.login.split(":")), *words)
+
+
 def _spelled(parts: _Parts) -> str:
     shown = (pair for pair in parts.options if not _SECRET_OPTION.search(unquote_plus(pair[0])))
     # Values of the same name are in an order of preference.
@@ -155,7 +196,11 @@ def _key(parts: _Parts) -> str:
 
 
 def _unreadable(url: str, why: str) -> StoreUnavailable:
+    return StoreUnavailable(f"{_shown(url)!r} is not the URL of a store, {why}: {_FORM}")
+
+
+def _shown(url: str) -> str:
+    """Mask a URL that nobody can read, where a password may be anything in front of the last @."""
     scheme, _, rest = url.partition("://")
     _, at, after = rest.rpartition("@")
-    shown = mask(f"{scheme}://{MASK}@{after}" if at else url)
-    return StoreUnavailable(f"{shown!r} is not the URL of a store, {why}: {_FORM}")
+    return mask(f"{scheme}://{MASK}@{after}" if at else url)

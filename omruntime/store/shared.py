@@ -6,6 +6,8 @@ import os
 import threading
 
 from omruntime.abc.store import Store
+from omruntime.errors import StoreUnavailable
+from omruntime.store.logins import login_for, remember, same_login, without_login
 from omruntime.store.urls import open_store
 
 __all__ = ["open_shared", "release_shared"]
@@ -17,12 +19,24 @@ _users: dict[tuple[int, str], tuple[Store, int]] = {}
 def open_shared(url: str, *, create: bool = False) -> Store:
     """Open a store, or take part in the one that this process has open at the same URL; raises as `open_store` does.
 
-    Whoever opens it gives it back by `release_shared`.
+    Whoever opens it gives it back by `release_shared`. A store is open with one login at a time; what it was opened
+    with is remembered, so that it is found again by the URL without it.
+
+    Raises:
+        StoreUnavailable: this process has it open with another login.
     """
     with _lock:
-        held = _users.get((os.getpid(), url))
+        plain = without_login(url)
+        held = _users.get((os.getpid(), plain))
+        if held is not None and not same_login(login_for(url), login_for(plain)):
+            raise StoreUnavailable(
+                f"{plain} is open in this process with another login, and what one user may do is not what another "
+                "may; close whatever has it open (an Omega, a runtime) first, or use a process of its own"
+            )
         if held is None:
-            store = open_store(url, create=create)
+            full = login_for(url)
+            store = open_store(full, create=create)
+            remember(full)
             key = (os.getpid(), store.url)
             if key in _users:
                 # The URL that was asked for is another spelling of one that is open.

@@ -154,7 +154,8 @@ class Dispatcher:
         delivery.deadline = time.monotonic() + limit if limit is not None else None
         slot.delivery = delivery
         if slot.process is not None:
-            slot.process.send("task", {"attempt": attempt, "worker": slot.name}, delivery.payload)
+            task = {"attempt": attempt, "worker": slot.name}
+            slot.process.send_task(delivery.header.store_url, task, delivery.payload)
         if delivery.deadline is not None:
             self._keeper.at(delivery.deadline, lambda: self.attempts.time_out(slot, delivery))
 

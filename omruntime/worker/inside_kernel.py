@@ -7,6 +7,7 @@ another environment than the worker, so nothing but the standard library is take
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import pickle
@@ -27,19 +28,22 @@ def begin(place: str, keys: int) -> None:
 
     Args:
         place: directory with the arguments of the run, as a pickle.
-        keys: read end of the pipe that tells user and keys.
+        keys: read end of the pipe that tells user, keys and the login of the store, in one line.
     """
     from IPython import get_ipython
 
     with os.fdopen(keys, "rb") as pipe:
-        user, _, secret = pipe.read().decode().partition("\n")
+        # Not to its end, which does not come as long as a process that the runner has forked holds the other one.
+        told = json.loads(pipe.readline())
     try:
         from omruntime.auth import inherit
+        from omruntime.store.logins import take
     except ImportError:
         # The kernel's environment has no omruntime, and nobody in it will ask for the keys.
         pass
     else:
-        inherit(user, secret)
+        inherit(told["user"], told["key"])
+        take(told["logins"])
     with open(os.path.join(place, ARGUMENTS), "rb") as stream:
         given = pickle.load(stream)
     os.environ.update(given["environment"])

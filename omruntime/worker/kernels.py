@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import json
 import logging
 import os
 import shutil
@@ -25,6 +26,7 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from omruntime.auth import Auth
 from omruntime.errors import JobError
+from omruntime.store.logins import known
 from omruntime.worker.process import Exit
 
 __all__ = ["Kernel", "Kernels", "quiet"]
@@ -69,7 +71,7 @@ class Kernel:
 
     Attributes:
         place: its directory; ``place / 'work'`` is the working directory.
-        keys: number of the pipe, in the kernel, that tells user and keys; -1 where the kernel is not one of Python.
+        keys: number of the pipe, in the kernel, that `tell` writes to; -1 where the kernel is not one of Python.
     """
 
     def __init__(self, name: str, scratch: Path, auth: Auth, context: zmq.asyncio.Context) -> None:
@@ -77,7 +79,7 @@ class Kernel:
         self.spec = spec_of(name)
         self.place = Path(tempfile.mkdtemp(prefix="k-", dir=scratch))
         (self.place / "work").mkdir()
-        self.keys = -1
+        self.keys = self._ours = -1
         self._auth = auth
         self.manager = AsyncKernelManager(
             kernel_name=name,
@@ -111,13 +113,30 @@ class Kernel:
         if not self.speaks_python:
             await self.manager.start_kernel(**terms)
             return
-        self.keys, ours = os.pipe()
+        self.keys, self._ours = os.pipe()
         try:
-            os.write(ours, f"{self._auth.user}\n{self._auth.secret()}".encode())
             await self.manager.start_kernel(**terms, pass_fds=(self.keys,))
+        except BaseException:
+            self._hang_up()
+            raise
         finally:
             os.close(self.keys)
-            os.close(ours)
+
+    def tell(self, store_url: str) -> None:
+        """Tell it the keys, and the login of its notebook's store: which that is, nobody knows at a start ahead."""
+        told = {"user": self._auth.user, "key": self._auth.secret(), "logins": known(store_url)}
+        try:
+            os.write(self._ours, json.dumps(told).encode() + b"\n")
+        except BrokenPipeError:
+            # It has ended, and whoever waits for its answers learns that.
+            pass
+        finally:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._ours >= 0:
+            os.close(self._ours)
+            self._ours = -1
 
     def has_died(self) -> bool:
         """Tell whether the process has ended."""
@@ -164,6 +183,7 @@ class Kernel:
 
     def kill(self) -> None:
         """End the process at once."""
+        self._hang_up()
         if self.process is not None:
             self.process.kill()
             self.process.wait()

@@ -102,6 +102,7 @@ class NotebookRun:
             raise JobError(f"its kernel {kernel.name!r} is not one of Python, and only such a one takes parameters")
         if kernel.speaks_python:
             self._write_arguments(kernel)
+            kernel.tell(self._context.site.store.url)
         return await kernel.connect()
 
     def _write_arguments(self, kernel: Kernel) -> None:

@@ -19,6 +19,7 @@ from omruntime.abc.carrying import refusal
 from omruntime.auth import KEY_VARIABLE, Auth
 from omruntime.errors import BackendUnavailable
 from omruntime.masking import mask
+from omruntime.store.logins import known, parted
 from omruntime.worker.channel import Channel
 from omruntime.worker.life import Lifeline
 
@@ -32,7 +33,8 @@ _LOOK = 0.01
 class PrivateWorker:
     """A process that works for a private engine, with a host of its own, and ends with this process.
 
-    It opens the engine by its URL, as clients do, and does what `Backend.work` says. The keys come to it by a pipe.
+    It opens the engine by its URL, as clients do, and does what `Backend.work` says. Keys and logins of stores come
+    to it by a pipe.
 
     Args:
         url: address of the engine.
@@ -50,12 +52,12 @@ class PrivateWorker:
     def __init__(
         self, url: str, workers: Mapping[str, int], auth: Auth, env: Mapping[str, str] | None = None
     ) -> None:
+        environment, logins = parted({**os.environ, **(env or {})})
         self._url = url
         self._asking, self._freeing = threading.Lock(), threading.Lock()
         self._closed = False
         ours, theirs = socket.socketpair()
         self._channel, self._life = Channel(ours), Lifeline()
-        environment = {**os.environ, **(env or {})}
         environment.pop(KEY_VARIABLE, None)
         command = [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno()), str(self._life.theirs)]
         try:
@@ -73,8 +75,8 @@ class PrivateWorker:
             self._life.handed_over()
             theirs.close()
         try:
-            config = {"url": url, "user": auth.user, "key": auth.secret(), "workers": dict(workers)}
-            self.host: str = self._ask("config", config)["host"]
+            keys = {"user": auth.user, "key": auth.secret(), "logins": logins}
+            self.host: str = self._ask("config", {"url": url, "workers": dict(workers), **keys})["host"]
         except BaseException:
             self.close(wait=False)
             raise
@@ -110,7 +112,7 @@ class PrivateWorker:
             StoreUnavailable: it cannot open the store.
             BackendUnavailable: the worker process is gone.
         """
-        self._ask("store", {"url": store_url})
+        self._ask("store", {"url": store_url, "logins": known(store_url)})
 
     def close(self, wait: bool = True, expects: Sequence[str] = ()) -> None:
         """End it, when its open tasks are over, or with ``wait`` false at once: they end as revoked.

@@ -16,6 +16,7 @@ from omruntime.abc import Buffer
 from omruntime.auth import KEY_VARIABLE
 from omruntime.config import RUNTIME_VARIABLE
 from omruntime.masking import mask
+from omruntime.store.logins import known, parted
 from omruntime.worker.channel import Channel, Message
 from omruntime.worker.life import Lifeline
 from omruntime.worker.output import OutputPipe
@@ -62,6 +63,7 @@ class RunnerProcess:
     def __init__(
         self, name: str, labels: frozenset[str], config: dict[str, Any], env: Mapping[str, str], cwd: str
     ) -> None:
+        environment, logins = parted({**os.environ, **env})
         self.name = name
         self.labels = labels
         self.ready = threading.Event()
@@ -69,8 +71,9 @@ class RunnerProcess:
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours)
         self._life = Lifeline()
+        self._told: set[str] = set()
         try:
-            self._process = self._start(theirs.fileno(), self._life.theirs, env, cwd)
+            self._process = self._start(theirs.fileno(), self._life.theirs, environment, cwd)
         except BaseException:
             self._free()
             self.output.close()
@@ -80,10 +83,9 @@ class RunnerProcess:
             theirs.close()
             self.output.close_write_end()
         self.pid = self._process.pid
-        self.send("config", {**config, "name": name, "labels": sorted(labels)})
+        self.send("config", {**config, "name": name, "labels": sorted(labels), "logins": logins})
 
-    def _start(self, channel: int, life: int, env: Mapping[str, str], cwd: str) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, **env}
+    def _start(self, channel: int, life: int, environment: dict[str, str], cwd: str) -> subprocess.Popen[bytes]:
         environment.pop(KEY_VARIABLE, None)
         if runtime := environment.get(RUNTIME_VARIABLE):
             # Tasks have their engine from this host, and its password is none of theirs.
@@ -105,6 +107,13 @@ class RunnerProcess:
             self._channel.send(kind, data, buffers)
         except OSError:
             return
+
+    def send_task(self, store_url: str, data: dict[str, Any], buffers: tuple[Buffer, ...]) -> None:
+        """Send a task, and with the first one of a store what it needs to open that."""
+        if store_url not in self._told:
+            self._told.add(store_url)
+            data = {**data, "logins": known(store_url)}
+        self.send("task", data, buffers)
 
     def tell(self, kind: str, data: dict[str, Any], buffers: tuple[Buffer, ...] = ()) -> bool:
         """Send a message that the runner can do without, unless that would mean to wait for it."""

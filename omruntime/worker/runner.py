@@ -14,6 +14,7 @@ from typing import Any, TextIO, cast
 
 from omruntime.auth import Auth
 from omruntime.errors import OmegaRuntimeError, SerializationError, SignatureError, StoreUnavailable
+from omruntime.store.logins import take
 from omruntime.wire import CallHeader, failure, peek_call, success, unpack_value
 from omruntime.worker.actions import find_action
 from omruntime.worker.channel import Channel
@@ -74,6 +75,7 @@ class Runner:
     def __init__(self, channel: Channel, config: dict[str, Any], open_omega: OmegaOpener) -> None:
         self._channel = channel
         self._auth = Auth(config["user"], config["key"])
+        take(config["logins"])
         self._scratch = Path(config["scratch"])
         self._link = HostLink(channel, config)
         self._open_omega = open_omega
@@ -92,6 +94,7 @@ class Runner:
                 break
             if message.kind == "task":
                 self._link.task_begins()
+                take(message.data.get("logins", {}))
                 data, outcome = self._perform(message.data["attempt"], buffers)
                 self._link.task_ends()
                 _restore_streams()

@@ -18,6 +18,7 @@ from omruntime.abc import Backend
 from omruntime.auth import Auth
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError
 from omruntime.plugins import load_backend_class, scheme_of
+from omruntime.store.logins import take
 from omruntime.worker.channel import Channel
 from omruntime.worker.host import Host
 from omruntime.worker.life import tie_life_to
@@ -58,6 +59,7 @@ class _Private:
     def __init__(self, channel: Channel, config: dict[str, Any]) -> None:
         auth, url = Auth(config["user"], config["key"]), config["url"]
         self._channel, self._stop, self._waits, self._closing = channel, threading.Event(), True, False
+        take(config["logins"])
         self._backend: Backend = load_backend_class(scheme_of(url)).open(url, auth=auth)
         try:
             self._host = Host.of(self._backend, config["workers"], auth, tied=True)
@@ -79,6 +81,7 @@ class _Private:
             if order == "scale":
                 self._carry_out(self._host.scale, data)
             elif order == "store":
+                take(data["logins"])
                 self._carry_out(self._host.look_after, data["url"])
             elif order == "close":
                 self._close(data["wait"], data["expects"])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from omruntime.abc import Store
 from omruntime.errors import RuntimeClosed, StoreUnavailable
 from omruntime.ledger import LeaseHolder, Ledger, TaskState
+from omruntime.masking import mask
 from omruntime.store import open_shared, release_shared
 
 __all__ = ["Site", "Sites"]
@@ -82,7 +83,7 @@ class Sites:
             found = store.id
             self._closer(store)
             raise StoreUnavailable(
-                f"the call is about store {store_id}, and the worker finds store {found} at {url}; "
+                f"the call is about store {store_id}, and the worker finds store {found} at {mask(url)}; "
                 "let both open the same store (--store, OMRUNTIME_STORE)"
             )
         lease = LeaseHolder(store, self._host, self._period) if self._host else None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from omruntime.errors import StoreUnavailable
 from omruntime.store import logins
-from omruntime.store.logins import known, login_for, remember, take, without_login
+from omruntime.store.logins import known, login_for, parted, remember, same_login, take, without_login
 
 PLAIN = "mongodb://host/db"
 FULL = "mongodb://ann:s3cret@host/db"
@@ -21,7 +21,7 @@ FULL = "mongodb://ann:s3cret@host/db"
 
 @pytest.fixture(autouse=True)
 def _nothing_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    before = known()
+    before = dict(logins._register)
     logins._register.clear()
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OMRUNTIME_STORE", raising=False)
@@ -84,7 +84,7 @@ class TestWithoutLogin:
     )
     def test_other_schemes_are_left_alone(self, url: str) -> None:
         assert without_login(url) == remember(url) == login_for(url) == url
-        assert known() == {}
+        assert not logins._register
 
     @given(user=st.text(min_size=1), password=st.text())
     def test_whatever_user_and_password_are(self, user: str, password: str) -> None:
@@ -129,7 +129,7 @@ class TestUnreadable:
                 reads(url)
             assert "s3c" not in str(caught.value).replace("s3cretToken", "")
             assert "ret@" not in str(caught.value)
-        assert known() == {}
+        assert not logins._register
 
 
 class TestRegister:
@@ -152,7 +152,7 @@ class TestRegister:
         remember(FULL)
         remember("mongodb://ann:changed@host/db")
         assert login_for(PLAIN) == "mongodb://ann:changed@host/db"
-        assert len(known()) == 1
+        assert len(logins._register) == 1
 
     @pytest.mark.parametrize(
         ("one", "other"),
@@ -165,7 +165,7 @@ class TestRegister:
         remember(f"mongodb://ann:s3cret@{one}")
         assert login_for(f"mongodb://{other}") == f"mongodb://ann:s3cret@{one}"
         remember(f"mongodb://ann:s3cret@{other}")
-        assert list(known().values()) == [f"mongodb://ann:s3cret@{other}"]
+        assert list(logins._register.values()) == [f"mongodb://ann:s3cret@{other}"]
 
     @pytest.mark.parametrize("other", ["host/Db", "host:1/db", "host/db?authSource=x", "host/db?appName=A"])
     def test_two_stores_are_two(self, other: str) -> None:
@@ -175,11 +175,15 @@ class TestRegister:
     def test_what_is_known_is_taken_elsewhere(self) -> None:
         remember(FULL)
         remember("mongodb://bob:p@b/db?tls=true")
-        handed = known()
+        handed = known(PLAIN, "mongodb://HOST:27017/db", "mongodb://other/db", "sqlite:////a")
+        assert handed == {PLAIN: FULL}
         logins._register.clear()
         take(handed)
-        assert known() == handed
         assert login_for(PLAIN) == FULL
+        assert not known("mongodb://b/db?tls=true")
+
+    def test_a_login_in_a_url_is_known_by_it(self) -> None:
+        assert known(FULL) == {PLAIN: FULL}
 
     def test_a_forked_process_has_it(self) -> None:
         remember(FULL)
@@ -210,3 +214,48 @@ class TestConfigured:
         with pytest.raises(StoreUnavailable) as caught:
             login_for(PLAIN)
         assert "s3c" not in str(caught.value)
+
+
+class TestSameLogin:
+    @pytest.mark.parametrize(
+        "other", ["mongodb://ann:s3cret@HOST:27017/db", "mongodb://%61nn:s3cret@host/db?tls=true"]
+    )
+    def test_however_it_is_spelled(self, other: str) -> None:
+        assert same_login(FULL, other)
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            PLAIN,
+            "mongodb://bob:s3cret@host/db",
+            "mongodb://ann:S3cret@host/db",
+            f"{FULL}?proxyPassword=x",
+            "sqlite:////a",
+        ],
+    )
+    def test_another_one(self, other: str) -> None:
+        assert not same_login(FULL, other)
+        assert not same_login(other, FULL)
+
+    def test_other_stores_have_none(self) -> None:
+        assert same_login("sqlite:////a", "sqlite:////b")
+
+
+class TestParted:
+    def test_the_login_of_the_environment_goes_another_way(self) -> None:
+        given = {"OMRUNTIME_STORE": FULL, "OTHER": "mongodb://x:y@z/d"}
+        assert parted(given) == ({**given, "OMRUNTIME_STORE": PLAIN}, {PLAIN: FULL})
+        assert given["OMRUNTIME_STORE"] == FULL
+
+    def test_one_that_is_remembered_goes_too(self) -> None:
+        remember(FULL)
+        assert parted({"OMRUNTIME_STORE": PLAIN}) == ({"OMRUNTIME_STORE": PLAIN}, {PLAIN: FULL})
+
+    @pytest.mark.parametrize("given", [{}, {"OMRUNTIME_STORE": ""}, {"OMRUNTIME_STORE": "sqlite:////a:b@c"}])
+    def test_where_there_is_none_nothing_changes(self, given: dict[str, str]) -> None:
+        assert parted(given) == (given, {})
+
+    def test_one_that_cannot_be_read_is_masked(self) -> None:
+        environment, logins = parted({"OMRUNTIME_STORE": "mongodb://ann:s3c/ret@host/db"})
+        assert environment == {"OMRUNTIME_STORE": "mongodb://***@host/db"}
+        assert logins == {}

@@ -68,10 +68,12 @@ def settled(said: Said) -> Any:
 
 
 class Order(TypedDict, total=False):
-    """What a host is to do; one entry."""
+    """What a host is to do; one entry, and what belongs to it."""
 
     scale: dict[str, int]
     store: str
+    logins: dict[str, str]
+    """What the host needs to open the store, where it is told of one."""
     cancel: str
     close: bool
     workers: bool

@@ -14,6 +14,7 @@ from pathlib import Path
 from omruntime.abc.carrying import refusal
 from omruntime.auth import KEY_VARIABLE
 from omruntime.errors import BackendUnavailable
+from omruntime.store.logins import parted
 from omruntime.worker.channel import Channel
 from omruntime.worker.life import Lifeline
 from omruntime_ray.secluded import secluded
@@ -79,7 +80,7 @@ class KeptRay:
             raise
 
     def _start(self, env: Mapping[str, str], theirs: socket.socket) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, **env, **_settings(Path(self._directory))}
+        environment = {**parted({**os.environ, **env})[0], **_settings(Path(self._directory))}
         for name in _NOT_FOR_IT:
             environment.pop(name, None)
         command = [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno()), str(self._life.theirs)]

@@ -11,6 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from omruntime.abc import label_set
 from omruntime.errors import BackendUnavailable
+from omruntime.store.logins import parted
 from omruntime_ray.carried import Order, settled
 from omruntime_ray.connection import handle_of, questions
 from omruntime_ray.reach import ACTING, ANSWER_LIMIT, START_LIMIT
@@ -114,7 +115,9 @@ def _settled(network: Network, post: _Post, number: int, actor: Any, was_there: 
 
 def _start(network: Network, post: _Post, number: int) -> Any:
     name = post.name(number)
-    wanted = Wanted(namespace=network.namespace, name=name, workers={post.labels: post.slots}, env=dict(post.env))
+    wanted = Wanted(
+        namespace=network.namespace, name=name, workers={post.labels: post.slots}, env=parted(post.env)[0]
+    )
     return (
         station_class()
         .options(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 import ray
@@ -13,6 +13,7 @@ import ray
 from omruntime.abc import Call, WorkerInfo
 from omruntime.auth import Auth
 from omruntime.errors import BackendUnavailable
+from omruntime.store.logins import known, parted
 from omruntime_ray.carried import Order, Said, carried, packed_calls, settled
 from omruntime_ray.direct import DirectLine, connected
 from omruntime_ray.kept import KeptRay
@@ -22,6 +23,12 @@ from omruntime_ray.reach import ACTING, ANSWER_LIMIT, START_LIMIT
 from omruntime_ray.station import Wanted, station_class
 
 __all__ = ["JoinedPool", "KeptPool", "PrivatePool"]
+
+
+class _Keys(TypedDict):
+    user: str
+    key: str
+    logins: dict[str, str]
 
 
 class PrivatePool(ABC):
@@ -66,7 +73,7 @@ class PrivatePool(ABC):
     def expect_store(self, url: str) -> None:
         """Have the host take its lease in a store."""
         if url not in self._stores:
-            settled(self._ask(Order(store=url)))
+            settled(self._ask(Order(store=url, logins=known(url))))
             self._stores.add(url)
 
     def cancel(self, id: str) -> None:
@@ -95,7 +102,12 @@ class PrivatePool(ABC):
 
 def _wanted(workers: Mapping[str, int] | None, env: Mapping[str, str]) -> Wanted:
     slots = dict(workers or {"default": os.cpu_count() or 1})
-    return Wanted(namespace="", name="private", workers=slots, env=dict(env))
+    return Wanted(namespace="", name="private", workers=slots, env=parted(env)[0])
+
+
+def _keys(auth: Auth, env: Mapping[str, str]) -> _Keys:
+    """Return what is secret of what a station has to know, and so goes to it past Ray."""
+    return _Keys(user=auth.user, key=auth.secret(), logins=parted({**os.environ, **env})[1])
 
 
 class KeptPool(PrivatePool):
@@ -123,7 +135,7 @@ class KeptPool(PrivatePool):
                 raise BackendUnavailable(f"the actor of the private Ray cannot be reached at {self._ray.door}")
             self._line: DirectLine = DirectLine(sock, mailbox)
             try:
-                self.lease = settled(self._line.ask("open", {"user": auth.user, "key": auth.secret()}))
+                self.lease = settled(self._line.ask("open", {"keys": _keys(auth, env)}))
             except BaseException:
                 self._line.close()
                 raise
@@ -157,7 +169,7 @@ class JoinedPool(PrivatePool):
     ) -> None:
         super().__init__()
         self._actor: Any = station_class().options(max_concurrency=ACTING).remote(_wanted(workers, env))
-        self.lease = settled(ray.get(self._actor.open.remote(auth.user, auth.secret()), timeout=START_LIMIT))
+        self.lease = settled(ray.get(self._actor.open.remote(**_keys(auth, env)), timeout=START_LIMIT))
         sock = connected(ray.get(self._actor.door.remote(), timeout=ANSWER_LIMIT))
         self._line = Line(self._actor, mailbox) if sock is None else DirectLine(sock, mailbox)
 

@@ -15,6 +15,7 @@ import ray
 from omruntime.abc import Backend, Buffer, Call, Capability, WorkerInfo, answer_of, unpack_call
 from omruntime.auth import Auth, default_auth
 from omruntime.errors import OmegaRuntimeError
+from omruntime.store.logins import take
 from omruntime.worker import Host
 from omruntime.worker.channel import Message
 from omruntime_ray.carried import Order, Said, unpacked_calls
@@ -91,8 +92,9 @@ class Station:
         self._door.close()
         ray.kill(ray.get_runtime_context().current_actor)
 
-    def open(self, user: str, key: str) -> Said:
-        """Begin as the only host of a private engine; the keys come by this call, since Ray keeps none of those."""
+    def open(self, user: str, key: str, logins: dict[str, str]) -> Said:
+        """Begin as the only host of a private engine; secrets come by this call, since Ray keeps none of those."""
+        take(logins)
         self._opened = _said(partial(self._open_private, Auth(user, key)))
         return self._opened
 
@@ -162,7 +164,7 @@ class Station:
 
     def _ordered(self, visitor: Visitor, message: Message) -> None:
         data = message.data
-        said = self.open(data["user"], data["key"]) if message.kind == "open" else self.order(data["order"])
+        said = self.open(**data["keys"]) if message.kind == "open" else self.order(data["order"])
         visitor.say(data["number"], said)
 
     def order(self, order: Order) -> Said:
@@ -175,6 +177,7 @@ class Station:
         if "scale" in order:
             host.scale(order["scale"])
         elif "store" in order:
+            take(order["logins"])
             host.look_after(order["store"])
         elif "cancel" in order:
             host.cancel(order["cancel"])
