@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from omruntime.errors import BackendUnavailable
+from omruntime.store.logins import parted
 from omruntime_celery.address import ONE_QUEUE
 
 __all__ = ["free_port", "private_redis", "redis_program", "wait_for_port"]
@@ -99,6 +100,7 @@ def private_redis() -> Iterator[str]:
     (directory / "redis.conf").write_text("\n".join(lines))
     process = subprocess.Popen(
         ["/bin/sh", "-c", _TIED, "omruntime-redis", str(directory), program],
+        env=parted(os.environ)[0],
         stdin=subprocess.PIPE,
         start_new_session=True,
     )

@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from omruntime_celery import OmegaRuntimeCelery
 from tests.world import LIMIT, eventually
 
 from omruntime import Omega, virtualobj
+from tests.logins import FULL, PASSWORD, environment_has_no_login, processes_with
 
 _CLIENT = """
 import sys
@@ -83,3 +85,15 @@ def test_two_of_them_do_not_meet(store_url: str) -> None:
         assert set(om.runtime.labels()).isdisjoint(two.runtime.labels())
         om.close()
         assert two.runtime.script("echo").run(3).get(timeout=LIMIT)["result"] == 3
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_login_of_a_store_goes_to_it_past_the_environment(
+    store_url: str, monkeypatch: pytest.MonkeyPatch, given: bool
+) -> None:
+    if not given:
+        monkeypatch.setenv("OMRUNTIME_STORE", FULL)
+    env = {"OMRUNTIME_STORE": FULL} if given else {}
+    with Omega(store_url, OmegaRuntimeCelery(workers=1, env=env)) as om:
+        environment_has_no_login(om)
+        assert processes_with(PASSWORD) == []

@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, quote
 from distributed import Security
 
 from omruntime.errors import BackendUnavailable
+from omruntime.store.logins import parted
 
 __all__ = ["private_scheduler", "private_security"]
 
@@ -62,7 +63,7 @@ def private_scheduler() -> Iterator[str]:
         stack.callback(shutil.rmtree, place, ignore_errors=True)
         process = subprocess.Popen(
             ["/bin/sh", "-c", _TIED, "omruntime-dask", str(place), *_command(place)],
-            env={**os.environ, **_SETTINGS, "DASK_TEMPORARY_DIRECTORY": str(place)},
+            env={**parted(os.environ)[0], **_SETTINGS, "DASK_TEMPORARY_DIRECTORY": str(place)},
             stdin=subprocess.PIPE,
             start_new_session=True,
         )

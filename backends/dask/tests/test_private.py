@@ -26,6 +26,7 @@ from omruntime_dask import OmegaRuntimeDask
 from tests.cluster import AUTH, echo, eventually
 
 from omruntime import Omega, virtualobj
+from tests.logins import FULL, PASSWORD, environment_has_no_login, processes_with
 
 
 @pytest.fixture
@@ -170,3 +171,15 @@ def test_a_call_that_is_on_its_way_is_waited_for(store_url: str) -> None:
 def test_certificates_are_for_schedulers_that_are_named(url: str | None) -> None:
     with pytest.raises(TypeError, match=r"tls://host:8786.*keys of its own"):
         OmegaRuntimeDask(url, security=Security())
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_login_of_a_store_goes_to_it_past_the_environment(
+    store_url: str, monkeypatch: pytest.MonkeyPatch, given: bool
+) -> None:
+    if not given:
+        monkeypatch.setenv("OMRUNTIME_STORE", FULL)
+    env = {"OMRUNTIME_STORE": FULL} if given else {}
+    with Omega(store_url, OmegaRuntimeDask(workers=1, env=env)) as om:
+        environment_has_no_login(om)
+        assert processes_with(PASSWORD) == []

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import ray
+from omruntime_ray import OmegaRuntimeRay
 from tests.ray_world import client, eventually, program
 
 from omruntime import Omega
+from tests.logins import FULL, PASSWORD, environment_has_no_login, processes_with
 
 _QUIET = """
 import sys
@@ -91,3 +93,15 @@ def test_its_client_is_no_part_of_it(store_url: str) -> None:
 def _alive(pid: int) -> bool:
     said = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
     return bool(said.strip()) and not said.strip().startswith("Z")
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_login_of_a_store_goes_to_it_past_the_environment(
+    store_url: str, monkeypatch: pytest.MonkeyPatch, given: bool
+) -> None:
+    if not given:
+        monkeypatch.setenv("OMRUNTIME_STORE", FULL)
+    env = {"OMRUNTIME_STORE": FULL} if given else {}
+    with Omega(store_url, OmegaRuntimeRay(workers=1, env=env)) as om:
+        environment_has_no_login(om)
+        assert processes_with(PASSWORD) == []
