@@ -7,7 +7,7 @@ import threading
 
 from omruntime.abc.store import Store
 from omruntime.errors import StoreUnavailable
-from omruntime.store.logins import login_for, remember, same_login, without_login
+from omruntime.store.logins import login_for, same_login, without_login
 from omruntime.store.urls import open_store
 
 __all__ = ["open_shared", "release_shared"]
@@ -20,7 +20,7 @@ def open_shared(url: str, *, create: bool = False) -> Store:
     """Open a store, or take part in the one that this process has open at the same URL; raises as `open_store` does.
 
     Whoever opens it gives it back by `release_shared`. A store is open with one login at a time; what it was opened
-    with is remembered, so that it is found again by the URL without it.
+    with is found again by the URL without it.
 
     Raises:
         StoreUnavailable: this process has it open with another login.
@@ -34,9 +34,7 @@ def open_shared(url: str, *, create: bool = False) -> Store:
                 "may; close whatever has it open (an Omega, a runtime) first, or use a process of its own"
             )
         if held is None:
-            full = login_for(url)
-            store = open_store(full, create=create)
-            remember(full)
+            store = open_store(url, create=create)
             key = (os.getpid(), store.url)
             if key in _users:
                 # The URL that was asked for is another spelling of one that is open.

@@ -41,6 +41,15 @@ def tasks_see_the_key(patch: Patch) -> None:
 
 
 @mutant("SEC-002")
+def tasks_see_the_password_of_the_store(patch: Patch) -> None:
+    """The URL of the store in the client's environment is in that of its tasks, as it is."""
+
+    @patch.module("omruntime.worker.process")
+    def change(process: Any) -> None:
+        process.parted = lambda environment: (dict(environment), {})
+
+
+@mutant("SEC-002")
 def auth_shows_its_key(patch: Patch) -> None:
     """The repr of an Auth tells the key."""
 

@@ -7,6 +7,7 @@ import pickle
 import secrets
 import traceback
 from collections.abc import Iterable
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -36,24 +37,33 @@ class _Recorder(logging.Handler):
 def secrets_stay_secret(ctx: Context) -> None:
     """Secrets (keys, passwords in URLs) appear in no log line, record, error, repr, or environment of user code.
 
-    Logs, records and tracebacks are copied into tickets and chats.
+    Logs, records and tracebacks are copied into tickets and chats. Where the URL of the store has a password, it is
+    one of them: look for a process that was handed the URL by a variable or an argument.
     """
-    key = ctx.auth.secret()
+    own = [ctx.auth.secret(), *_password_of(ctx.store_url)]
     recorder, root = _Recorder(), logging.getLogger()
     level = root.level
     root.addHandler(recorder)
     root.setLevel(logging.DEBUG)
     try:
-        _not_in(key, "a repr or error", _texts(ctx))
+        texts = [*_texts(ctx)]
+        for secret in own:
+            _not_in(secret, "a repr or error", texts)
         _not_in(_PASSWORD, "the repr or error of a URL with a password", _url_texts(ctx))
     finally:
         root.removeHandler(recorder)
         root.setLevel(level)
-    for secret in (key, _PASSWORD):
+    for secret in (*own, _PASSWORD):
         _not_in(secret, "a log line", recorder.lines)
         _not_in(secret, "what the store keeps", (each.decode("latin-1") for each in ctx.stores.raw()))
-    _not_in(key, "a record of the store", _records(ctx.om))
-    _key_of_the_environment(ctx)
+    for secret in own:
+        _not_in(secret, "a record of the store", _records(ctx.om))
+    _secrets_of_the_environment(ctx, own)
+
+
+def _password_of(url: str) -> list[str]:
+    """Return the password in the URL of a store, where it has one."""
+    return [unquote(password)] if (password := urlsplit(url).password) else []
 
 
 def _not_in(secret: str, where: str, texts: Iterable[str]) -> None:
@@ -84,7 +94,10 @@ def _texts(ctx: Context) -> Iterable[str]:
 
 def _url_texts(ctx: Context) -> Iterable[str]:
     """Yield what is said about URLs with a password that lead nowhere."""
-    stores = [f"mongodb://user:{_PASSWORD}@127.0.0.1:1/db", f"nonsense://user:{_PASSWORD}@host/db"]
+    stores = [
+        f"mongodb://user:{_PASSWORD}@127.0.0.1:1/db?serverSelectionTimeoutMS=500",
+        f"nonsense://user:{_PASSWORD}@host/db",
+    ]
     runtimes = [f"celery+redis://:{_PASSWORD}@127.0.0.1:1/0", f"nonsense://user:{_PASSWORD}@host"]
     for store, runtime in [(url, ctx.private_url) for url in stores] + [(ctx.store_url, url) for url in runtimes]:
         try:
@@ -103,19 +116,24 @@ def _records(om: Omega) -> Iterable[str]:
             yield key + value.decode("latin-1")
 
 
-def _key_of_the_environment(ctx: Context) -> None:
-    """The key of a client's environment does not reach the environment of its tasks, nor any argument vector."""
+def _secrets_of_the_environment(ctx: Context, own: Iterable[str]) -> None:
+    """What is secret in a client's environment does not reach that of its tasks, nor any argument vector."""
+    told = ctx.place / "store-url"
+    told.write_text(ctx.store_url)
+    configured = ctx.store_url if _password_of(ctx.store_url) else f"mongodb://user:{_PASSWORD}@127.0.0.1:1/db"
     client = ctx.subprocess(
         """
-        with Omega() as om:
+        with open(argv[1]) as stream, Omega(stream.read()) as om:
             answer(om.runtime.script('snapshot').run(log=argv[0]).get(timeout=60)["result"])
         """,
         ctx.log,
+        told,
+        OMRUNTIME_STORE=configured,
     )
     seen = client.answer()
     client.exit()
-    key = ctx.auth.secret()
     assert "OMRUNTIME_KEY" not in seen["environ"]
-    for part in ("environ", "initial_environ", "argv", "path"):
-        _not_in(key, f"the {part} of user code", [str(seen[part])])
-    _not_in(key, "what a client printed", [client.output])
+    for secret in (*own, _PASSWORD):
+        for part in ("environ", "initial_environ", "argv", "path"):
+            _not_in(secret, f"the {part} of user code", [str(seen[part])])
+        _not_in(secret, "what a client printed", [client.output])

@@ -102,7 +102,7 @@ class Connection:
                 waited = time.monotonic() - begun
                 patience = client.options.server_selection_timeout
                 if not is_passing(exc) or waited >= patience or self._closing.wait(pause):
-                    raise mongo_failure(exc, self.location.url, waited) from exc
+                    raise mongo_failure(exc, self.location, waited) from exc
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _documents(self, client: MongoClient[Document]) -> Documents:
@@ -157,7 +157,7 @@ def _connect(location: Location) -> MongoClient[Document]:
     try:
         return MongoClient(location.address, **options)
     except PyMongoError as exc:
-        raise mongo_failure(exc, location.url, time.monotonic() - begun) from exc
+        raise mongo_failure(exc, location, time.monotonic() - begun) from exc
     except ValueError as exc:
         raise StoreUnavailable(f"{location.url} is not the URL of a MongoDB store: {exc}") from exc
 

@@ -17,6 +17,7 @@ from pymongo.errors import (
 
 from omruntime.errors import SerializationError, StoreUnavailable
 from omruntime.masking import mask_text
+from omruntime.store.mongo.location import Location
 
 __all__ = ["duplicates", "is_passing", "mongo_failure"]
 
@@ -33,27 +34,28 @@ def is_passing(exc: PyMongoError) -> bool:
     return isinstance(exc, AutoReconnect) or exc.has_error_label("RetryableWriteError")
 
 
-def mongo_failure(exc: PyMongoError, url: str, waited: float) -> Exception:
-    """Return what to raise for a failed operation on the store at ``url``.
+def mongo_failure(exc: PyMongoError, location: Location, waited: float) -> Exception:
+    """Return what to raise for a failed operation on a store.
 
     Args:
         exc: what pymongo has raised.
-        url: of the store, without its login.
+        location: of the store.
         waited: seconds since the operation began.
     """
+    url = location.url
     if isinstance(exc, InvalidOperation):
         return StoreUnavailable(f"the store {url} was closed; open it again")
     if isinstance(exc, DocumentTooLarge):
         return SerializationError(f"the store {url} takes no record of this size ({_LIMIT}): {mask_text(str(exc))}")
     if isinstance(exc, ConfigurationError) and not isinstance(exc, OperationFailure):
-        return StoreUnavailable(f"the store {url} cannot be opened: {_said(exc)}")
+        return StoreUnavailable(f"the store {url} cannot be opened: {_said(exc)}{_lacks_login(location)}")
     if isinstance(exc, AutoReconnect):
         return StoreUnavailable(_unreachable(exc, url, waited))
     code, text = _code_and_text(exc)
     if code in _LOGIN or "authentication failed" in text.lower():
         return StoreUnavailable(
             f"the store {url} refuses the login ({text}): check user, password and authSource in the URL of "
-            "OMRUNTIME_STORE or of omruntime.toml"
+            f"OMRUNTIME_STORE or of omruntime.toml{_lacks_login(location)}"
         )
     if code == _OUT_OF_DISK or any(each in text.lower() for each in _FULL):
         return StoreUnavailable(
@@ -62,11 +64,20 @@ def mongo_failure(exc: PyMongoError, url: str, waited: float) -> Exception:
     if code == _UNAUTHORIZED:
         return StoreUnavailable(
             f"the store {url} does not let this user do that ({text}): give the user the role readWrite on its "
-            "database, or log in as one who has it"
+            f"database, or log in as one who has it{_lacks_login(location)}"
         )
     if isinstance(exc, WriteConcernError):
         return StoreUnavailable(f"the store {url} could not confirm a write on a majority of its members ({text})")
     return StoreUnavailable(f"the store {url} fails: {text}")
+
+
+def _lacks_login(location: Location) -> str:
+    if location.has_login:
+        return ""
+    return (
+        "; this process has no login for it, which no call or handle brings along: set OMRUNTIME_STORE to the URL "
+        "with user and password here, or write that to omruntime.toml"
+    )
 
 
 def _unreachable(exc: PyMongoError, url: str, waited: float) -> str:

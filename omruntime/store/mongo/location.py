@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from omruntime.errors import StoreUnavailable
 from omruntime.masking import mask
-from omruntime.store.logins import login_for, without_login
+from omruntime.store.logins import known, login_for, without_login
 
 __all__ = ["Location"]
 
@@ -41,6 +41,11 @@ class Location:
         """
         shown = without_login(url)
         return cls(login_for(url), shown, _database(shown))
+
+    @property
+    def has_login(self) -> bool:
+        """Whether there is a user, a password or the like to connect with."""
+        return bool(known(self.address))
 
     def __repr__(self) -> str:
         return f"<Location {self.url}>"

@@ -42,7 +42,7 @@ class MongoStore(Store):
         except BaseException:
             connection.close()
             raise
-        remember(url)
+        remember(connection.location.address)
         return store
 
     @property
