@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omruntime.errors import StoreUnavailable
-from omruntime.store import logins
+from omruntime.store import logins, open_store
 from omruntime.store.logins import known, login_for, parted, remember, same_login, take, without_login
 
 PLAIN = "mongodb://host/db"
@@ -259,3 +259,20 @@ class TestParted:
         environment, logins = parted({"OMRUNTIME_STORE": "mongodb://ann:s3c/ret@host/db"})
         assert environment == {"OMRUNTIME_STORE": "mongodb://***@host/db"}
         assert logins == {}
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "tls=yes",
+        "serverSelectionTimeoutMS=soon",
+        "replicaset_=a",
+        "authMechanism=OTHER",
+        "authMechanismProperties=s3c",
+        "tls=true&tlsCertificateKeyFile=/no/such.pem&tlsCertificateKeyFilePassword=s3c",
+    ],
+)
+def test_an_option_that_cannot_be_read_is_not_left_out(option: str) -> None:
+    with pytest.raises(StoreUnavailable, match="cannot be opened") as caught:
+        open_store(f"mongodb://ann:s3cret@127.0.0.1:1/db?{option}")
+    assert "s3c" not in str(caught.value) + str(caught.value.__cause__)

@@ -15,6 +15,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from pymongo.periodic_executor import PeriodicExecutor
 from pymongo.read_concern import ReadConcern
+from pymongo.uri_parser import split_options
 
 from omruntime.errors import StoreUnavailable
 from omruntime.store.mongo.failures import is_passing, mongo_failure
@@ -155,11 +156,14 @@ def _connect(location: Location) -> MongoClient[Document]:
     if "sockettimeoutms" not in location.address.lower():
         options["socketTimeoutMS"] = _SOCKET_TIMEOUT
     try:
+        if query := location.address.partition("?")[2]:
+            # By itself pymongo warns of an option that it cannot read and goes on without it, were it even tls=yes.
+            split_options(query, warn=False)
         return MongoClient(location.address, **options)
     except PyMongoError as exc:
         raise mongo_failure(exc, location, time.monotonic() - begun) from exc
-    except ValueError as exc:
-        raise StoreUnavailable(f"{location.url} is not the URL of a MongoDB store: {exc}") from exc
+    except (ValueError, TypeError, OSError) as exc:
+        raise StoreUnavailable(f"the store {location.url} cannot be opened: {exc}") from exc
 
 
 _open: weakref.WeakSet[Connection] = weakref.WeakSet()
