@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
@@ -75,8 +78,8 @@ def _lacks_login(location: Location) -> str:
     if location.has_login:
         return ""
     return (
-        "; this process has no login for it, which no call or handle brings along: set OMRUNTIME_STORE to the URL "
-        "with user and password here, or write that to omruntime.toml"
+        f"; process {os.getpid()} on {socket.gethostname()} knows no login for it, and no call or handle brings "
+        "one along: set OMRUNTIME_STORE there to the URL with user and password, or write that to omruntime.toml"
     )
 
 
