@@ -12,7 +12,6 @@ from omruntime.abc import Backend, Capability
 from omruntime.auth import KEY_VARIABLE
 from omruntime.local.backend import LocalBackend
 from omruntime.plugins import load_backend_class
-from tests.logins import FULL, PASSWORD, environment_has_no_login, processes_with
 from tests.worker.conftest import deploy
 from tests.worker.gates import run, value
 
@@ -63,15 +62,3 @@ def test_its_workers_get_the_environment_that_was_given_and_no_key(store_url: st
     assert found["FOR_WORKERS"] == "yes"
     assert "FOR_WORKERS" not in os.environ
     assert os.environ[KEY_VARIABLE] not in str(found)
-
-
-@pytest.mark.parametrize("given", [True, False])
-def test_its_workers_get_the_login_of_a_store_past_their_environment(
-    store_url: str, monkeypatch: pytest.MonkeyPatch, given: bool
-) -> None:
-    if not given:
-        monkeypatch.setenv("OMRUNTIME_STORE", FULL)
-    env = {"OMRUNTIME_STORE": FULL} if given else {}
-    with Omega(store_url, OmegaRuntimeLocal(workers=1, env=env)) as om:
-        environment_has_no_login(om)
-        assert processes_with(PASSWORD) == []

@@ -18,10 +18,12 @@ from kombu import Connection
 from omruntime_celery.broker import CONTENT
 from omruntime_celery.mailbox import pack_letters
 from omruntime_celery.presence import pack_presence
-from tests.world import QUOTED, SECRET, Redis, Worker, eventually, starting
+from tests.world import QUOTED, SECRET, Redis, Worker, Workers, eventually, starting
 
 from omruntime import Omega, virtualobj
 from omruntime.abc import Call, pack_call
+from omruntime.errors import StoreUnavailable
+from tests.logins import PASSWORD, store_with_a_password, tasks_reach_it
 
 QUEUE = "omruntime.default"
 PICKLE = "application/x-python-serialize"
@@ -246,3 +248,27 @@ def test_the_password_is_nowhere_but_in_the_memory_of_those_who_need_it(scene: S
     for secret in (SECRET, QUOTED):
         assert not [text for text in said if secret in text]
         assert secret.encode() not in kept
+
+
+def test_workers_log_in_to_a_store_by_their_own_configuration(
+    redis: Redis, workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store_with_a_password() as full, Omega(full, redis.url) as om:
+        om.scripts.put(echo, "echo")
+        worker = workers(redis.url, "--concurrency", "1")
+        with pytest.raises(StoreUnavailable, match="knows no login for it"):
+            om.runtime.script("echo").run(1).get(timeout=60)
+        worker.close()
+        eventually(lambda: om.runtime.labels() == {}, "its end")
+
+        (tmp_path / "omruntime.toml").write_text(f"store = '{full}'\n")
+        monkeypatch.chdir(tmp_path)
+        by_file = workers(redis.url, "--concurrency", "1")
+        assert om.runtime.script("echo").run(1).get(timeout=60)["result"] == 1
+        by_file.close()
+        eventually(lambda: om.runtime.labels() == {}, "its end")
+
+        (tmp_path / "omruntime.toml").unlink()
+        by_variable = workers(redis.url, "--concurrency", "2", env={"OMRUNTIME_STORE": full})
+        tasks_reach_it(om, full, configured=True, besides=[by_variable.process.pid])
+        assert PASSWORD not in worker.said + by_file.said + by_variable.said

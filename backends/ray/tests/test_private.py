@@ -10,7 +10,7 @@ from omruntime_ray import OmegaRuntimeRay
 from tests.ray_world import client, eventually, program
 
 from omruntime import Omega
-from tests.logins import FULL, PASSWORD, environment_has_no_login, processes_with
+from tests.logins import FULL, environment_has_no_login, store_with_a_password, tasks_reach_it
 
 _QUIET = """
 import sys
@@ -104,4 +104,8 @@ def test_the_login_of_a_store_goes_to_it_past_the_environment(
     env = {"OMRUNTIME_STORE": FULL} if given else {}
     with Omega(store_url, OmegaRuntimeRay(workers=1, env=env)) as om:
         environment_has_no_login(om)
-        assert processes_with(PASSWORD) == []
+
+
+def test_tasks_and_notebooks_reach_a_store_with_a_login() -> None:
+    with store_with_a_password() as url, Omega(url, OmegaRuntimeRay(workers=2)) as om:
+        tasks_reach_it(om, url)
