@@ -117,6 +117,8 @@ def _claims(store: Store) -> Iterator[tuple[str, bytes]]:
     after = ""
     while page := store.scan(Space.LEDGER, "claim:", after=after, limit=_PAGE):
         yield from page
+        if len(page) < _PAGE:
+            return
         after = page[-1][0]
 
 

@@ -80,6 +80,7 @@ def copy_store(
     copy = _Copy(source, target, tally, replace=replace)
     copy.check()
     copy.run(in_use=in_use)
+    tally.done = tally.total
     if tally.lost:
         wrong = [f"{name} ({why})" for name, why in tally.lost.items()]
         raise StoreUnavailable(
@@ -135,4 +136,5 @@ def _open_tasks(store: Store) -> Iterable[str]:
     ledger = Ledger(store)
     for page in pages(ledger.open_tasks(), _PAGE):
         states = ledger.states([task for task, _ in page])
-        yield from (task for task, state in states.items() if isinstance(state, TaskState) and state.end is None)
+        found = ((task, states[task]) for task, _ in page)
+        yield from (task for task, state in found if isinstance(state, TaskState) and state.end is None)

@@ -97,6 +97,8 @@ def _records(store: Store) -> Iterator[tuple[str, bytes]]:
             # What a sweeper says of its own store means nothing in another one.
             if not key.startswith(_MARKS):
                 yield _known(store, key), value
+        if len(page) < _PAGE:
+            return
         after = page[-1][0]
 
 
