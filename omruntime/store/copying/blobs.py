@@ -13,7 +13,7 @@ from omruntime.store.copying.tally import Tally
 
 __all__ = ["Blobs", "ContentLost"]
 
-_PIECE = 4 << 20
+_PIECE = 1 << 20
 
 
 class ContentLost(Exception):

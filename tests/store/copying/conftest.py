@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,14 +12,20 @@ import pytest
 from omruntime.abc import Store
 from omruntime.store import ObjectStore, open_store
 from tests.store.conftest import AUTH
+from tests.stores import STORES, Server
 
-PAIRS = [("sqlite", "sqlite")]
+
+PAIRS = list(itertools.product(STORES, STORES))
+# What goes from one server database into another goes the ways of the two other pairs, and is the slowest.
+MOST = [pair for pair in PAIRS if "sqlite" in pair]
 
 
-@pytest.fixture(params=PAIRS, ids="-".join)
-def urls(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+@pytest.fixture(params=MOST, ids="-".join)
+def urls(request: pytest.FixtureRequest, tmp_path: Path, mongodb: Server) -> Iterator[tuple[str, str]]:
     """URLs of the store to copy from, and of the one to copy into; neither exists yet."""
-    return f"sqlite:///{tmp_path}/from", f"sqlite:///{tmp_path}/to"
+    with ExitStack() as stack:
+        source, target = (stack.enter_context(STORES[kind](tmp_path, mongodb)) for kind in request.param)
+        yield source("from"), target("to")
 
 
 @pytest.fixture

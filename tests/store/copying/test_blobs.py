@@ -16,7 +16,7 @@ from omruntime.store.copying import Blobs, Tally
 from omruntime.store.copying.blobs import ContentLost
 
 LARGE = 50 << 20
-BOUND = 25 << 20
+BOUND = 40 << 20
 
 
 def put(store: Store, content: bytes) -> str:

@@ -13,10 +13,11 @@ from omruntime.store import settle_group
 from omruntime.store.content import doom_key
 from omruntime.store.records import base_key
 from tests.ledger.made import claim, end, request
-from tests.store.copying.conftest import objects
+from tests.store.copying.conftest import PAIRS, objects
 from tests.store.copying.seen import assert_whole, contents
 
 
+@pytest.mark.parametrize("urls", PAIRS, ids="-".join, indirect=True)
 def test_a_copy_has_all_that_the_source_has(source: Store, target: Store) -> None:
     datasets, models = objects(source), objects(source, "models/")
     datasets.put(np.arange(300_000.0), "numbers", attributes={"unit": "m"})
@@ -188,12 +189,16 @@ def test_a_store_is_not_copied_into_itself(source: Store, urls: tuple[str, str])
         copy_store(source, source)
 
 
-def test_many_objects_are_gone_through_in_pages(source: Store, target: Store) -> None:
-    datasets = objects(source)
-    for number in range(700):
+def test_many_objects_are_gone_through_in_pages(
+    source: Store, target: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("omruntime.store.copying.objects._PAGE", 7)
+    monkeypatch.setattr("omruntime.store.copying.carrying._MOST", 5)
+    datasets, others = objects(source), objects(target, bucket="earlier")
+    for number in range(40):
         datasets.put(number % 7, f"n{number}")
-    for number in range(0, 700, 3):
-        objects(target, bucket="earlier").put(number, f"n{number}")
-    assert copy_store(source, target).objects == 700
+        if number % 3 == 0:
+            others.put(number, f"n{number}")
+    assert copy_store(source, target).objects == 40
     assert objects(target).list() == datasets.list()
-    assert len(objects(target, bucket="earlier").list()) == 234
+    assert len(others.list()) == 14

@@ -7,10 +7,12 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
-from omruntime.abc import Store
+from omruntime.abc import Buffer, Store
 from omruntime.errors import CopyRefused, StoreUnavailable
 from omruntime.ledger import LeaseHolder, Ledger
 from omruntime.ledger.transfer import check_source, copy_store
@@ -34,10 +36,11 @@ def fill(store: Store, count: int = 12) -> None:
         ledger.remove_requests([task])
 
 
+@pytest.mark.parametrize("urls", [("sqlite", "sqlite"), ("sqlite", "mongodb")], ids="-".join, indirect=True)
 def test_a_copy_killed_at_any_moment_goes_on_and_never_shows_half_of_anything(
     source: Store, urls: tuple[str, str]
 ) -> None:
-    fill(source)
+    fill(source, 4)
     run = subprocess.run(
         [sys.executable, "-m", "tests.store.copying.killed", *urls],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -48,9 +51,8 @@ def test_a_copy_killed_at_any_moment_goes_on_and_never_shows_half_of_anything(
     assert report["records"] > 10
 
 
-def test_a_full_disk_is_told_and_the_copy_goes_on_when_there_is_space(
-    source: Store, target: Store, urls: tuple[str, str]
-) -> None:
+@pytest.mark.parametrize("urls", [("sqlite", "sqlite"), ("mongodb", "sqlite")], ids="-".join, indirect=True)
+def test_a_full_disk_is_told_and_the_copy_goes_on_when_there_is_space(source: Store, target: Store) -> None:
     fill(source)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, hard))
@@ -61,6 +63,25 @@ def test_a_full_disk_is_told_and_the_copy_goes_on_when_there_is_space(
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert_whole(target)
     copy_store(source, target)
+    assert contents(target) == contents(source)
+
+
+def test_a_target_that_fails_is_gone_on_with_when_it_is_back(source: Store, target: Store) -> None:
+    fill(source, 4)
+    write, left = target.write_blob, iter(range(5))
+
+    def failing(name: str, chunks: Iterable[Buffer], **options: Any) -> int:
+        if next(left, None) is None:
+            raise StoreUnavailable("the server is gone")
+        return write(name, chunks, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(target, "write_blob", failing)
+        with pytest.raises(StoreUnavailable, match="the server is gone"):
+            copy_store(source, target)
+    assert_whole(target)
+    tally = copy_store(source, target)
+    assert tally.kept == 5
     assert contents(target) == contents(source)
 
 
