@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omruntime_conformance import NotExercised
 from sklearn.linear_model import LogisticRegression
 
 from omruntime import Omega
@@ -20,9 +21,11 @@ from omruntime.cli.progress import copying
 from omruntime.ledger import LeaseHolder, Ledger, Request, new_id
 from omruntime.store import open_store
 from omruntime.store.copying import Tally
+from omruntime.store.logins import without_login
 from omruntime.store.sqlite import SqliteStore
 from tests.cli.commands import omruntime
 from tests.cli.test_terminal import _Terminal
+from tests.stores import real_mongodb
 
 
 @pytest.fixture
@@ -157,6 +160,27 @@ def test_a_copy_that_is_killed_is_gone_on_with(urls: tuple[str, str]) -> None:
     assert ran.returncode == -signal.SIGKILL
     done = omruntime("store", "copy", *urls, "--json").json
     assert (done["blobs"], done["kept"], done["objects"]) == (2, 3, 5)
+
+
+def test_a_store_moves_to_mongodb_and_back_and_no_password_is_said(
+    urls: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(urls[0])
+    with real_mongodb() as server:
+        if isinstance(server, NotExercised):
+            pytest.skip(f"not exercised: {server}")
+        there, full = server.url("shop", user="sales", password="s3cret"), server.url("shop")
+        assert "s3cret" in there
+        monkeypatch.setenv("OMRUNTIME_STORE", there)
+        shown = without_login(there)
+        ran = [omruntime("store", "copy", urls[0], shown), omruntime("store", "copy", there, urls[1])]
+        assert [each.code for each in ran] == [0, 0], ran
+        assert f"{shown} has 3 objects" in ran[0].out
+        again = omruntime("store", "copy", shown, full)
+        assert (again.code, "same store" in again.err) == (2, True)
+        assert "s3cret" not in "".join(each.out + each.err for each in [*ran, again])
+    with Omega(urls[1]) as om:
+        assert [om.datasets.get(f"d{number}") for number in range(3)] == [0, 1, 2]
 
 
 def test_a_bar_shows_how_far_a_long_copy_is(monkeypatch: pytest.MonkeyPatch) -> None:
