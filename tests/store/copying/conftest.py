@@ -14,7 +14,6 @@ from omruntime.store import ObjectStore, open_store
 from tests.store.conftest import AUTH
 from tests.stores import STORES, Server
 
-
 PAIRS = list(itertools.product(STORES, STORES))
 # What goes from one server database into another goes the ways of the two other pairs, and is the slowest.
 MOST = [pair for pair in PAIRS if "sqlite" in pair]

@@ -7,12 +7,12 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
 
-from omruntime.abc import Buffer, Store
+from omruntime.abc import Buffer, Group, Space, Store
 from omruntime.errors import CopyRefused, StoreUnavailable
 from omruntime.ledger import LeaseHolder, Ledger
 from omruntime.ledger.transfer import check_source, copy_store
@@ -155,3 +155,26 @@ def test_a_copy_of_a_copy_is_brought_back(source: Store, target: Store) -> None:
     copy_store(target, source)
     assert objects(source).get("d1") == "changed there"
     assert contents(source).keys() >= contents(target).keys()
+
+
+def test_a_record_that_the_target_gives_back_otherwise_is_noticed(
+    source: Store, target: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects(source).put(1, "x")
+    commit = target.commit
+
+    def garble(groups: Sequence[Group]) -> list[frozenset[str]]:
+        meta = objects(source).metadata("x")
+        before = source.scan(Space.OBJECTS, "")
+        meta.attributes["garbled"] = True
+        meta.save()
+        # A valid record, of another state of the same object, under the key that it does not have.
+        ((_, value),) = source.scan(Space.OBJECTS, "")
+        ((key, old),) = before
+        source.commit([Group(Space.OBJECTS, {}, [each for each, _ in source.scan(Space.OBJECTS, "")])])
+        source.commit([Group(Space.OBJECTS, {key: old})])
+        return commit([Group(Space.OBJECTS, {key: value})])
+
+    monkeypatch.setattr(target, "commit", garble)
+    with pytest.raises(CopyRefused, match="data/x"):
+        copy_store(source, target)
