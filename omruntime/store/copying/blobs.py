@@ -65,13 +65,23 @@ class Blobs:
         self._verified.add(name)
 
     def confirm(self, names: Iterable[str]) -> None:
-        """Return when blobs whose records are written will stay: what a sweeper took meanwhile is sent again."""
+        """Return when blobs whose records are written will stay: what a sweeper took meanwhile is sent again.
+
+        Raises:
+            StoreUnavailable: the source has one of them no more.
+        """
         names = list(names)
         if names:
             wait_for_sweepers(self._target, names)
         for name in names:
-            if not self._target.touch_blob(name):
+            if self._target.touch_blob(name):
+                continue
+            try:
                 self._send(name)
+            except ContentLost as exc:
+                raise StoreUnavailable(
+                    f"{self._source.url}: {exc}, and a sweeper has taken it from {self._target.url}; copy again"
+                ) from exc
 
     def _send(self, name: str) -> None:
         hashed = hashlib.sha256()

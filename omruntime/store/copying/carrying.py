@@ -80,11 +80,8 @@ class Carrier:
             for blob in each.blobs:
                 self._blobs.bring(blob)
         except ContentLost as exc:
-            # What is not there any more was replaced or dropped since it was looked at, and may lose its content.
-            if set(self._source.get(each.space, each.records)) >= set(each.records):
-                self._tally.lost[each.name] = str(exc)
+            self._tally.lost[each.name] = str(exc)
             return False
-        self._tally.lost.pop(each.name, None)
         self._tally.done += each.size
         if each.space is Space.OBJECTS:
             self._tally.objects += 1

@@ -112,6 +112,10 @@ def test_what_a_sweeper_of_the_target_takes_is_sent_again(source: Store, target:
     target.delete_blobs([name])
     blobs.confirm([name])
     assert bytes(target.read_blob(name)) == b"content"
+    for store in (source, target):
+        store.delete_blobs([name])
+    with pytest.raises(StoreUnavailable, match=r"gone, and a sweeper"):
+        blobs.confirm([name])
 
 
 def test_a_sweeper_that_has_announced_itself_is_waited_for(source: Store, target: Store) -> None:

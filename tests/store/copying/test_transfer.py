@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -113,6 +113,25 @@ def test_what_changes_while_it_is_copied_is_copied_again_and_told(
     assert tally.changed == ["data/a (bucket tests)", "data/c (bucket tests)"]
     assert tally.unsettled == ["data/c (bucket tests)"]
     assert [objects(target).get(name) for name in "abc"] == ["new", "old", "new"]
+
+
+def test_what_is_replaced_and_swept_while_it_is_copied_has_lost_nothing(
+    source: Store, target: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets, opened = objects(source), source.open_blob
+    datasets.put("old", "x")
+    replacing = iter([lambda: datasets.put("new", "x")])
+
+    def replaced(name: str) -> BinaryIO:
+        if (replace := next(replacing, None)) is not None:
+            replace()
+            source.delete_blobs([name])
+        return opened(name)
+
+    monkeypatch.setattr(source, "open_blob", replaced)
+    tally = copy_store(source, target, in_use=True)
+    assert (tally.lost, tally.changed) == ({}, ["data/x (bucket tests)"])
+    assert objects(target).get("x") == "new"
 
 
 def test_a_store_that_changes_all_the_time_is_told_to_do_so(
