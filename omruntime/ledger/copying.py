@@ -65,22 +65,24 @@ class _Task:
     logs: dict[int, bytes] = field(default_factory=dict)
     plan: bytes | None = None
     requested: bool = False
+    final: int = 0
+    """The attempt that ended it."""
     last: End | None = None
-    """The terminal end."""
+    """How that ended."""
 
     @property
     def is_expired(self) -> bool:
         """Whether its record is gone, and its tombstone is all that is left."""
         return not self.requested and not self.ends
 
-    def records(self) -> dict[str, bytes]:
-        """Return its facts, in an order in which no reader of a part of them is told what is not so."""
-        found = {canvas_key(self.id): self.plan} if self.plan else {}
-        for attempt in sorted(self.claims, reverse=True):
-            kept = (logs_key(self.id, attempt), self.logs), (end_key(self.id, attempt), self.ends)
-            found.update({key: facts[attempt] for key, facts in kept if attempt in facts})
-            found[claim_key(self.id, attempt)] = self.claims[attempt]
-        return found
+    def stages(self) -> list[dict[str, bytes]]:
+        """Return its facts, its end first: who reads a part of them is told that, or that there is no such task."""
+        ends = {end_key(self.id, attempt): end for attempt, end in self.ends.items() if attempt != self.final}
+        decides = {end_key(self.id, self.final): self.ends[self.final]} if self.final else {}
+        beside = {canvas_key(self.id): self.plan} if self.plan else {}
+        beside.update({logs_key(self.id, attempt): logs for attempt, logs in self.logs.items()})
+        claims = {claim_key(self.id, attempt): claim for attempt, claim in self.claims.items()}
+        return [{**beside, **decides}, ends, claims]
 
 
 def task_changes(source: Store, target: Store, left: set[str], *, replace: bool) -> Iterator[Change]:
@@ -99,7 +101,7 @@ def task_changes(source: Store, target: Store, left: set[str], *, replace: bool)
         there = _there(target, over)
         for task in over:
             yield change(
-                *(f"task {task.id}", Space.LEDGER, task.records(), there[task.id]),
+                *(f"task {task.id}", Space.LEDGER, task.stages(), there[task.id]),
                 blobs=tuple(task.last.blobs) if task.last is not None else (),
                 # What the target has beyond that has been forgotten, or has expired, in the source.
                 goes_on=True,
@@ -117,6 +119,8 @@ def _claims(store: Store) -> Iterator[tuple[str, bytes]]:
     after = ""
     while page := store.scan(Space.LEDGER, "claim:", after=after, limit=_PAGE):
         yield from page
+        if len(page) < _PAGE:
+            return
         after = page[-1][0]
 
 
@@ -131,8 +135,10 @@ def _look_up(store: Store, tasks: list[_Task]) -> None:
             for key, facts in ((end_key, task.ends), (logs_key, task.logs)):
                 if (record := found.get(key(task.id, attempt))) is not None:
                     facts[attempt] = record
-        ends = [decode(End, record) for record in task.ends.values()]
-        task.last = next((end for end in ends if end.state in FINAL), None)
+        for attempt, record in task.ends.items():
+            end = decode(End, record)
+            if end.state in FINAL:
+                task.final, task.last = attempt, end
     canvases = [task for task in tasks if task.last is not None and task.last.name.startswith(CANVAS_NAMES)]
     plans = store.get(Space.LEDGER, [canvas_key(task.id) for task in canvases])
     for task in canvases:
@@ -141,7 +147,7 @@ def _look_up(store: Store, tasks: list[_Task]) -> None:
 
 def _there(target: Store, tasks: list[_Task]) -> dict[str, dict[str, bytes]]:
     """Return what the target has of tasks; of those that have expired in the source all that a copy has brought."""
-    wanted = {task.id: list(task.records()) for task in tasks}
+    wanted = {task.id: [key for stage in task.stages() for key in stage] for task in tasks}
     first = {end_key(task.id, 1): task.id for task in tasks if task.is_expired}
     found = target.get(Space.LEDGER, [*first, *(key for keys in wanted.values() for key in keys)])
     there = {task: {key: found[key] for key in keys if key in found} for task, keys in wanted.items()}

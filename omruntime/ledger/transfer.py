@@ -80,6 +80,7 @@ def copy_store(
     copy = _Copy(source, target, tally, replace=replace)
     copy.check()
     copy.run(in_use=in_use)
+    tally.done = tally.total
     if tally.lost:
         wrong = [f"{name} ({why})" for name, why in tally.lost.items()]
         raise StoreUnavailable(
@@ -110,7 +111,8 @@ class _Copy:
         self._tally.stage = "copying"
         written = self._pass(in_use)
         for _ in range(_PASSES - 1):
-            if not written:
+            # What was replaced since it was looked at may have lost its content, and is found anew.
+            if not (written or self._tally.lost):
                 return
             self._tally.stage = "looking again"
             written = self._pass(in_use)
@@ -120,6 +122,7 @@ class _Copy:
     def _pass(self, in_use: bool) -> list[str]:
         """Bring both up to date, and return the names of what was written."""
         self._tally.objects = self._tally.tasks = 0
+        self._tally.lost = {}
         left = set(_open_tasks(self._source)) if in_use else set()
         # Objects first: who finds the end of a task finds what the task has stored.
         changes = object_changes(self._source, self._target, self._outcome, replace=self._replace)
@@ -135,4 +138,5 @@ def _open_tasks(store: Store) -> Iterable[str]:
     ledger = Ledger(store)
     for page in pages(ledger.open_tasks(), _PAGE):
         states = ledger.states([task for task, _ in page])
-        yield from (task for task, state in states.items() if isinstance(state, TaskState) and state.end is None)
+        found = ((task, states[task]) for task, _ in page)
+        yield from (task for task, state in found if isinstance(state, TaskState) and state.end is None)

@@ -13,7 +13,7 @@ from omruntime.store.copying.tally import Tally
 
 __all__ = ["Blobs", "ContentLost"]
 
-_PIECE = 4 << 20
+_PIECE = 1 << 20
 
 
 class ContentLost(Exception):
@@ -65,13 +65,23 @@ class Blobs:
         self._verified.add(name)
 
     def confirm(self, names: Iterable[str]) -> None:
-        """Return when blobs whose records are written will stay: what a sweeper took meanwhile is sent again."""
+        """Return when blobs whose records are written will stay: what a sweeper took meanwhile is sent again.
+
+        Raises:
+            StoreUnavailable: the source has one of them no more.
+        """
         names = list(names)
         if names:
             wait_for_sweepers(self._target, names)
         for name in names:
-            if not self._target.touch_blob(name):
+            if self._target.touch_blob(name):
+                continue
+            try:
                 self._send(name)
+            except ContentLost as exc:
+                raise StoreUnavailable(
+                    f"{self._source.url}: {exc}, and a sweeper has taken it from {self._target.url}; copy again"
+                ) from exc
 
     def _send(self, name: str) -> None:
         hashed = hashlib.sha256()
@@ -87,7 +97,7 @@ class Blobs:
 
     def _outgoing(self, name: str, stream: BinaryIO, hashed: hashlib._Hash) -> Iterator[bytes]:
         """Yield a content, and fail behind its last piece where it is not what the name says: so it is not kept."""
-        for piece in self._pieces(stream):
+        for piece in self._pieces(name, stream):
             hashed.update(piece)
             self._tally.done += len(piece)
             yield piece
@@ -96,7 +106,7 @@ class Blobs:
 
     def _source_digest(self, name: str) -> str:
         with self._opened(name) as stream:
-            return _digest(self._pieces(stream))[0]
+            return _digest(self._pieces(name, stream))[0]
 
     def _target_digest(self, name: str) -> tuple[str, int]:
         """Return digest and size of a blob as the target gives it; empty where it has none."""
@@ -112,12 +122,12 @@ class Blobs:
         except FileNotFoundError:
             raise ContentLost(f"{name} is gone") from None
 
-    def _pieces(self, stream: BinaryIO) -> Iterator[bytes]:
+    def _pieces(self, name: str, stream: BinaryIO) -> Iterator[bytes]:
         """Read on; what goes wrong with reading must not look as if it had gone wrong with writing."""
         try:
             yield from _pieces(stream)
-        except FileNotFoundError as exc:
-            raise ContentLost(f"{exc.filename} is gone") from exc
+        except FileNotFoundError:
+            raise ContentLost(f"{name} is gone") from None
         except OSError as exc:
             if isinstance(exc, StoreUnavailable):
                 raise

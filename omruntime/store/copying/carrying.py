@@ -1,10 +1,11 @@
-"""Carrying changes into a store, some at a time: their blobs, then their records, then a look at both."""
+"""Carrying changes into a store, some at a time: their blobs, then their records, then a look whether all stay."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 
-from omruntime.abc.store import Space, Store
+from omruntime.abc.store import Group, Space, Store
 from omruntime.errors import CopyRefused
 from omruntime.store.copying.blobs import Blobs, ContentLost
 from omruntime.store.copying.changes import Change
@@ -50,7 +51,8 @@ class Carrier:
     def carry(self, changes: Iterable[Change]) -> list[str]:
         """Carry changes, and return the names of those for which there was something to write.
 
-        What has no whole content in the source is left out, and noted.
+        What has no whole content in the source is left out, and noted. Records are not looked at again: whoever asks
+        for the changes once more sees whether they are what was written.
 
         Raises:
             CopyRefused: some are in the way of what the target has.
@@ -62,7 +64,6 @@ class Carrier:
             due = [each for each in batch if self._has_content(each) and each.groups]
             self._commit(due)
             self._blobs.confirm(dict.fromkeys(blob for each in due for blob in each.blobs))
-            self._look(due)
             written += [each.name for each in due]
         return written
 
@@ -79,11 +80,8 @@ class Carrier:
             for blob in each.blobs:
                 self._blobs.bring(blob)
         except ContentLost as exc:
-            # What is not there any more was replaced or dropped since it was looked at, and may lose its content.
-            if set(self._source.get(each.space, each.records)) >= set(each.records):
-                self._tally.lost[each.name] = str(exc)
+            self._tally.lost[each.name] = str(exc)
             return False
-        self._tally.lost.pop(each.name, None)
         self._tally.done += each.size
         if each.space is Space.OBJECTS:
             self._tally.objects += 1
@@ -92,15 +90,19 @@ class Carrier:
         return True
 
     def _commit(self, changes: Sequence[Change]) -> None:
-        if changes:
-            self._target.commit([group for each in changes for group in each.groups])
+        groups = [group for stage in zip_longest(*(each.groups for each in changes)) for group in _together(stage)]
+        if groups:
+            self._target.commit(groups)
 
-    def _look(self, changes: Sequence[Change]) -> None:
-        """Read back what was written; what is missing again was cleared away, and another pass sees to it."""
-        wanted = {key: value for each in changes for key, value in each.records.items()}
-        found = self._target.get(changes[0].space, wanted) if changes else {}
-        other = {key for key, value in found.items() if value != wanted[key]}
-        self._refuse([each.name for each in changes if not other.isdisjoint(each.records)])
+
+def _together(stage: Iterable[Group | None]) -> Iterator[Group]:
+    """Yield the groups of several changes, those that only insert as one, which is one way to a server."""
+    groups = [group for group in stage if group is not None]
+    inserts = [group for group in groups if not group.deletes]
+    records = {key: value for group in inserts for key, value in group.inserts.items()}
+    if records:
+        yield Group(inserts[0].space, records)
+    yield from (group for group in groups if group.deletes)
 
 
 def _batches(changes: Iterable[Change]) -> Iterator[list[Change]]:

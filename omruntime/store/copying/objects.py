@@ -50,7 +50,7 @@ def _change(base: str, wanted: _Values, there: _Values, *, replace: bool) -> Cha
     held = {key: value for key, value in there.items() if key in wanted or not others[key].record.staged}
     blobs = dict.fromkeys(ref.name for row in rows.values() for ref in row.record.blobs)
     return change(
-        *(_called(base), Space.OBJECTS, wanted, held),
+        *(_called(base), Space.OBJECTS, [wanted], held),
         blobs=tuple(blobs),
         goes_on=_goes_on(rows, {key: others[key] for key in held}),
         replace=replace,
@@ -97,6 +97,8 @@ def _records(store: Store) -> Iterator[tuple[str, bytes]]:
             # What a sweeper says of its own store means nothing in another one.
             if not key.startswith(_MARKS):
                 yield _known(store, key), value
+        if len(page) < _PAGE:
+            return
         after = page[-1][0]
 
 
