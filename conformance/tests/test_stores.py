@@ -1,4 +1,4 @@
-"""Where the stores of a rule lie: what is taken away from them comes back, and what they keep can be looked through."""
+"""Where the stores of a rule lie: what is taken away from them comes back, and what they keep can be looked at."""
 
 from __future__ import annotations
 
