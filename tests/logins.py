@@ -40,7 +40,7 @@ def sees(data: Any = None, **kwargs: Any) -> Any:
     import os
     from pathlib import Path
 
-    from omruntime.store.logins import login_for
+    from omruntime.logins import login_for
 
     found = hashlib.sha256(login_for(data).encode()).hexdigest()
     return {"login": found, "environment": dict(os.environ), "first": Path("/proc/self/environ").read_text()}

@@ -7,7 +7,7 @@ import threading
 
 from omruntime.abc.store import Store
 from omruntime.errors import StoreUnavailable
-from omruntime.store.logins import login_for, same_login, without_login
+from omruntime.logins import login_for, same_login, without_login
 from omruntime.store.urls import open_store
 
 __all__ = ["open_shared", "release_shared"]

@@ -37,7 +37,7 @@ def begin(place: str, keys: int) -> None:
         told = json.loads(pipe.readline())
     try:
         from omruntime.auth import inherit
-        from omruntime.store.logins import take
+        from omruntime.logins import take
     except ImportError:
         # The kernel's environment has no omruntime, and nobody in it will ask for the keys.
         pass

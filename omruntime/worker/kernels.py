@@ -26,7 +26,7 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from omruntime.auth import Auth
 from omruntime.errors import JobError
-from omruntime.store.logins import known
+from omruntime.logins import known
 from omruntime.worker.process import Exit
 
 __all__ = ["Kernel", "Kernels", "quiet"]

@@ -18,8 +18,8 @@ from omruntime.abc import Backend, Call, Capability, WorkerInfo, label_set
 from omruntime.abc.carrying import refusal
 from omruntime.auth import KEY_VARIABLE, Auth
 from omruntime.errors import BackendUnavailable
+from omruntime.logins import known, parted
 from omruntime.masking import mask
-from omruntime.store.logins import known, parted
 from omruntime.worker.channel import Channel
 from omruntime.worker.life import Lifeline
 

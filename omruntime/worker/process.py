@@ -15,8 +15,8 @@ from typing import Any
 from omruntime.abc import Buffer
 from omruntime.auth import KEY_VARIABLE
 from omruntime.config import RUNTIME_VARIABLE
+from omruntime.logins import known, parted
 from omruntime.masking import mask
-from omruntime.store.logins import known, parted
 from omruntime.worker.channel import Channel, Message
 from omruntime.worker.life import Lifeline
 from omruntime.worker.output import OutputPipe

@@ -14,7 +14,7 @@ from typing import Any, TextIO, cast
 
 from omruntime.auth import Auth
 from omruntime.errors import OmegaRuntimeError, SerializationError, SignatureError, StoreUnavailable
-from omruntime.store.logins import take
+from omruntime.logins import take
 from omruntime.wire import CallHeader, failure, peek_call, success, unpack_value
 from omruntime.worker.actions import find_action
 from omruntime.worker.channel import Channel

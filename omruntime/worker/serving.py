@@ -17,8 +17,8 @@ from typing import Any
 from omruntime.abc import Backend
 from omruntime.auth import Auth
 from omruntime.errors import BackendUnavailable, OmegaRuntimeError
+from omruntime.logins import take
 from omruntime.plugins import load_backend_class, scheme_of
-from omruntime.store.logins import take
 from omruntime.worker.channel import Channel
 from omruntime.worker.host import Host
 from omruntime.worker.life import tie_life_to

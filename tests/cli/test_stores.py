@@ -19,9 +19,9 @@ from omruntime.abc import Buffer
 from omruntime.cli import progress
 from omruntime.cli.progress import copying
 from omruntime.ledger import LeaseHolder, Ledger, Request, new_id
+from omruntime.logins import without_login
 from omruntime.store import open_store
 from omruntime.store.copying import Tally
-from omruntime.store.logins import without_login
 from omruntime.store.sqlite import SqliteStore
 from tests.cli.commands import omruntime
 from tests.cli.test_terminal import _Terminal

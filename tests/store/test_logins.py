@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omruntime import logins
 from omruntime.errors import StoreUnavailable
-from omruntime.store import logins, open_store
-from omruntime.store.logins import known, login_for, parted, remember, same_login, take, without_login
+from omruntime.logins import known, login_for, parted, remember, same_login, take, without_login
+from omruntime.store import open_store
 
 PLAIN = "mongodb://host/db"
 FULL = "mongodb://ann:s3cret@host/db"

@@ -12,7 +12,7 @@ import pytest
 
 from omruntime import Omega, OmegaRuntimeLocal
 from omruntime.errors import StoreUnavailable
-from omruntime.store.logins import without_login
+from omruntime.logins import without_login
 from tests.logins import FULL, PASSWORD, environment_has_no_login, store_with_a_password, tasks_reach_it
 from tests.worker.gates import echo, value
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from omruntime.errors import BackendUnavailable
-from omruntime.store.logins import parted
+from omruntime.logins import parted
 from omruntime_celery.address import ONE_QUEUE
 
 __all__ = ["free_port", "private_redis", "redis_program", "wait_for_port"]

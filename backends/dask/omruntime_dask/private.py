@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, quote
 from distributed import Security
 
 from omruntime.errors import BackendUnavailable
-from omruntime.store.logins import parted
+from omruntime.logins import parted
 
 __all__ = ["private_scheduler", "private_security"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from omruntime.abc.carrying import refusal
 from omruntime.auth import KEY_VARIABLE
 from omruntime.errors import BackendUnavailable
-from omruntime.store.logins import parted
+from omruntime.logins import parted
 from omruntime.worker.channel import Channel
 from omruntime.worker.life import Lifeline
 from omruntime_ray.secluded import secluded

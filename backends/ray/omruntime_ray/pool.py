@@ -11,7 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from omruntime.abc import label_set
 from omruntime.errors import BackendUnavailable
-from omruntime.store.logins import parted
+from omruntime.logins import parted
 from omruntime_ray.carried import Order, settled
 from omruntime_ray.connection import handle_of, questions
 from omruntime_ray.reach import ACTING, ANSWER_LIMIT, START_LIMIT

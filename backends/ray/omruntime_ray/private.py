@@ -13,7 +13,7 @@ import ray
 from omruntime.abc import Call, WorkerInfo
 from omruntime.auth import Auth
 from omruntime.errors import BackendUnavailable
-from omruntime.store.logins import known, parted
+from omruntime.logins import known, parted
 from omruntime_ray.carried import Order, Said, carried, packed_calls, settled
 from omruntime_ray.direct import DirectLine, connected
 from omruntime_ray.kept import KeptRay

@@ -15,7 +15,7 @@ import ray
 from omruntime.abc import Backend, Buffer, Call, Capability, WorkerInfo, answer_of, unpack_call
 from omruntime.auth import Auth, default_auth
 from omruntime.errors import OmegaRuntimeError
-from omruntime.store.logins import take
+from omruntime.logins import take
 from omruntime.worker import Host
 from omruntime.worker.channel import Message
 from omruntime_ray.carried import Order, Said, unpacked_calls

@@ -7,8 +7,8 @@ from typing import Self
 from urllib.parse import unquote
 
 from omruntime.errors import StoreUnavailable
+from omruntime.logins import known, login_for, without_login
 from omruntime.masking import mask
-from omruntime.store.logins import known, login_for, without_login
 
 __all__ = ["Location"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, ClassVar, Self
 
 from omruntime.abc.store import BlobInfo, Buffer, Group, Space, Store
-from omruntime.store.logins import remember
+from omruntime.logins import remember
 from omruntime.store.mongo.blobs import GridBlobs
 from omruntime.store.mongo.connection import Connection
 from omruntime.store.mongo.creation import open_schema
