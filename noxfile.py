@@ -62,6 +62,15 @@ def _judging(session: nox.Session, rules: str, harness: str, *options: str) -> l
     return [(*tests, *TOGETHER, f"--ignore={rules}"), (*suite, *options)]
 
 
+def _build_mongodb(session: nox.Session) -> None:
+    """Build the server that tests of stores run on, once for each user: it takes longer than a test may.
+
+    Where it cannot be built they say that they are not exercised, and why.
+    """
+    if not os.environ.get("OMRUNTIME_TEST_MONGODB_URL"):
+        session.run(sys.executable, "-m", "omruntime_conformance.ferretdb", success_codes=[0, 1])
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style: the rules of ruff, and its layout."""
@@ -85,12 +94,14 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """What is below the contract: store, ledger, wire, selectors, and the house itself."""
+    _build_mongodb(session)
     session.run(sys.executable, "-m", "pytest", *(session.posargs or TOGETHER))
 
 
 @nox.session
 def conformance(session: nox.Session) -> None:
     """The contract, rule by rule, on the local engine, which finds what its report says; and the suite itself."""
+    _build_mongodb(session)
     rules, harness = "conformance/tests/test_local.py", "omruntime_conformance.local:LocalHarness"
     with tempfile.TemporaryDirectory() as place:
         report = f"{place}/local.json"

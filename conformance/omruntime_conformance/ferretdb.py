@@ -158,4 +158,7 @@ def _run(command: list[str], place: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{ferretdb_program()}\n")
+    try:
+        sys.stdout.write(f"{ferretdb_program()}\n")
+    except NotExercised as reason:
+        sys.exit(f"not exercised: {reason}")

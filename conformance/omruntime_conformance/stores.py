@@ -128,4 +128,4 @@ def _server() -> MongoServer | NotExercised:
 class LocalMongoHarness(OnMongoDB, LocalHarness):
     """The embedded engine, with its stores in MongoDB."""
 
-    patience = 2.0
+    patience = 3.0

@@ -165,6 +165,15 @@ def test_where_it_cannot_be_built_it_says_why(go: Path, version: str, build: str
     assert not [*go.parent.glob("cache/**/ferretdb-*")]
 
 
+def test_the_command_says_in_a_line_why_it_cannot_be_built(go: Path) -> None:
+    install(go, build="echo no network >&2; exit 1")
+    command = [sys.executable, "-m", "omruntime_conformance.ferretdb"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("not exercised: FerretDB")
+    assert done.stderr.endswith("no network\n")
+
+
 def test_the_sources_name_no_registry() -> None:
     names = [path.name for path in sorted(ferretdb._SOURCES.iterdir())]
     assert names == ["go.mod", "go.sum", "main.go"]

@@ -24,7 +24,6 @@ from omruntime.ledger.facts import (
     mark_prefix,
     request_key,
     sent_key,
-    sent_prefix,
 )
 from omruntime.ledger.states import Granted, Refused, TaskState, read_state, unknown
 
@@ -248,14 +247,29 @@ class Ledger:
         keys = [end_key(task, number) for number in range(1, attempt + 1)]
         keys += [claim_key(task, number) for number in range(2, attempt + 1)]
         keys += [logs_key(task, number) for number in range(1, attempt + 1)]
-        for prefix in (sent_prefix(task), mark_prefix(task)):
-            keys += [key for key, _ in self.store.scan(Space.LEDGER, prefix)]
+        keys += self._sent_keys(task, attempt)
+        is_canvas = end.name.startswith(CANVAS_NAMES)
+        if is_canvas:
+            keys += [key for key, _ in self.store.scan(Space.LEDGER, mark_prefix(task))]
         self.store.commit([Group(Space.LEDGER, deletes=[request_key(task), canvas_key(task), *keys])])
-        if end.name.startswith(CANVAS_NAMES):
+        if is_canvas:
             # Steps that were on their way out when it was cancelled have left theirs after it.
             self.remove_all(mark_prefix(task))
         if end.blobs:
             self.store.delete_blobs(end.blobs)
+
+    def _sent_keys(self, task: str, attempt: int) -> list[str]:
+        """Return the keys of all sendings of a task, by looking them up: they are numbered, and most tasks have none.
+
+        A thousand steps are forgotten one by one, and a range is a look at every record on stores without an order.
+        """
+        keys: list[str] = []
+        looked, number = [*range(1, attempt + 1)], 1
+        while looked:
+            found = self.store.get(Space.LEDGER, [sent_key(task, each, number) for each in looked])
+            keys += found
+            looked, number = [each for each in looked if sent_key(task, each, number) in found], number + 1
+        return keys
 
     def remove_all(self, prefix: str, page: int = 500) -> None:
         """Delete every fact whose key begins with ``prefix``."""

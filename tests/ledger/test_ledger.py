@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from omruntime.abc import Store
+from omruntime.abc import Group, Space, Store
 from omruntime.errors import ResultExpired, StoreUnavailable, UnknownTask
 from omruntime.ledger import LOST, RETRY, Granted, Ledger, Refused, new_id
+from omruntime.ledger.facts import Sent, encode, sent_key
 from tests.ledger.made import LosesAcknowledgements, claim, end, keys, submitted
 from tests.ledger.stepped import DictStore
 
@@ -183,6 +184,8 @@ def test_a_forgotten_task_leaves_its_tombstone_and_nothing_else(ledger: Ledger) 
         ledger.claim(task, claim(f"h-{attempt}"))
         ledger.end(task, attempt, end(RETRY if attempt < 11 else "SUCCESS"))
         ledger.keep_logs(task, attempt, "printed")
+    sent = [sent_key(task, attempt, number) for attempt in (1, 2, 11) for number in range(1, attempt + 2)]
+    ledger.store.commit([Group(Space.LEDGER, dict.fromkeys(sent, encode(Sent(incarnation="i"))))])
     ledger.forget(task)
     ledger.keep_logs(task, 11, "printed, and told too late")
     assert keys(ledger.store) == ["claim:t:1"]
