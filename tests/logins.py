@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,8 @@ from tests.stores import real_mongodb
 
 __all__ = ["FULL", "PASSWORD", "environment_has_no_login", "store_with_a_password", "tasks_reach_it"]
 
-PASSWORD = "pa55-w0rd-of-a-st0re"
+# Every process of tests looks through all processes there are for its own.
+PASSWORD = f"pa55-w0rd-{secrets.token_hex(8)}"
 FULL = f"mongodb://ann:{PASSWORD}@127.0.0.1:1/db"
 PLAIN = "mongodb://127.0.0.1:1/db"
 LIMIT = 60.0
