@@ -45,6 +45,8 @@ class MongoServer(ABC):
 
     name: str
     """What it is."""
+    is_ours: bool = False
+    """Whether it was started here, and may be killed."""
 
     @abstractmethod
     def url(self, database: str, *, user: str = "", password: str = "") -> str:
@@ -153,6 +155,8 @@ class _Given(MongoServer):
 
 class _Own(MongoServer):
     """A FerretDB of ours."""
+
+    is_ours = True
 
     def __init__(self, program: Path) -> None:
         self.name = FERRETDB

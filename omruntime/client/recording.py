@@ -43,6 +43,8 @@ class Recording:
         self.has_run = False
         self.steps: list[tuple[Prepared, Prepared | None]] = []
         self.handles: list[StepResult] = []
+        self.labels: dict[tuple[str, str, str], str] = {}
+        """Labels that are stored with the objects of the steps, each looked up once."""
         self._kinds: list[str] = []
         self._children: list[list[int]] = []
         self._open: list[int] = []

@@ -78,8 +78,9 @@ def submit(runtime: OmegaRuntime, kind: str, name: str, action: str, request: di
     recorder = recorder_for(runtime)
     if recorder is None:
         return submit_now(runtime, kind, name, action, request)
+    labels = recorder.recording.labels
     return recorder.record(
-        runtime, lambda view, step: _with_callback(view, _prepare(view, step, kind, name, action, request))
+        runtime, lambda view, step: _with_callback(view, _prepare(view, step, kind, name, action, request, labels))
     )
 
 
@@ -102,10 +103,16 @@ def submit_now(
 
 
 def _prepare(
-    runtime: OmegaRuntime, task: str, kind: str, name: str, action: str, request: dict[str, Any]
+    runtime: OmegaRuntime,
+    task: str,
+    kind: str,
+    name: str,
+    action: str,
+    request: dict[str, Any],
+    labels: dict[tuple[str, str, str], str] | None = None,
 ) -> Prepared:
     """Check a call and encode its arguments; raises as `submit` does."""
-    wanted = _requirements(runtime, kind, name)
+    wanted = _requirements(runtime, kind, name, labels if labels is not None else {})
     label = wanted.label or DEFAULT_LABEL
     runtime = runtime.at(label)
     om, engine = runtime.om, runtime.engine
@@ -180,8 +187,16 @@ def _send(runtime: OmegaRuntime, prepared: Prepared, callback: Prepared | None) 
     return future
 
 
-def _requirements(runtime: OmegaRuntime, kind: str, name: str) -> Requirements:
+def _requirements(
+    runtime: OmegaRuntime, kind: str, name: str, labels: dict[tuple[str, str, str], str]
+) -> Requirements:
     """Merge what the call, the runtime and the object require; the object must exist.
+
+    Args:
+        runtime: the runtime of the call.
+        kind: of the object.
+        name: of the object.
+        labels: those of objects that have been looked at, by bucket, kind and name; this one's is added.
 
     Raises:
         ObjectNotFound: it does not.
@@ -190,10 +205,17 @@ def _requirements(runtime: OmegaRuntime, kind: str, name: str) -> Requirements:
     stores = {"model": runtime.om.models, "script": runtime.om.scripts, "job": runtime.om.jobs}
     objects = stores.get(kind)
     if objects is not None:
-        stored = objects.peek(name).record.attributes.get("require")
-        if isinstance(stored, dict) and stored.get("label"):
-            wanted = wanted.over(Requirements(label=normal_label(str(stored["label"]))))
+        key = (objects.bucket, kind, name)
+        if key not in labels:
+            labels[key] = _label_of(objects.peek(name).record.attributes.get("require"))
+        if labels[key]:
+            wanted = wanted.over(Requirements(label=labels[key]))
     return wanted
+
+
+def _label_of(stored: object) -> str:
+    """Return the label that is stored with an object; empty where there is none."""
+    return normal_label(str(stored["label"])) if isinstance(stored, dict) and stored.get("label") else ""
 
 
 def request_of(
