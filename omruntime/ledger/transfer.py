@@ -67,7 +67,8 @@ def copy_store(
 
     Raises:
         CopyRefused: both are the same store, or the target has something else under the same names.
-        StoreUnavailable: a store fails, or the source has not the content of all that it names; all else is copied.
+        StoreUnavailable: a store fails; or the source has not the content of something, or the target cannot take it,
+            and all else is copied.
         VersionMismatch: the source has something that is not known here.
     """
     if source.id == target.id or source.url == target.url:
@@ -84,8 +85,8 @@ def copy_store(
     if tally.lost:
         wrong = [f"{name} ({why})" for name, why in tally.lost.items()]
         raise StoreUnavailable(
-            f"{source.url} has no whole content of {few(wrong)}: restore it there, or put it again, drop or forget "
-            "it, and copy again; everything else is copied"
+            f"of {source.url} everything is copied but {few(wrong)}: restore that there, or put it again in another "
+            "way, drop or forget it, and copy again"
         )
     return tally
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 
 from omruntime.abc.store import Group, Space, Store
-from omruntime.errors import CopyRefused
+from omruntime.errors import CopyRefused, SerializationError
 from omruntime.store.copying.blobs import Blobs, ContentLost
 from omruntime.store.copying.changes import Change
 from omruntime.store.copying.tally import Tally, few
@@ -51,8 +51,8 @@ class Carrier:
     def carry(self, changes: Iterable[Change]) -> list[str]:
         """Carry changes, and return the names of those for which there was something to write.
 
-        What has no whole content in the source is left out, and noted. Records are not looked at again: whoever asks
-        for the changes once more sees whether they are what was written.
+        What has no whole content in the source, or is more than the target takes, is left out and noted. Records are
+        not looked at again: whoever asks for the changes once more sees whether they are what was written.
 
         Raises:
             CopyRefused: some are in the way of what the target has.
@@ -61,8 +61,7 @@ class Carrier:
         written: list[str] = []
         for batch in _batches(changes):
             self._refuse([each.name for each in batch if each.refused])
-            due = [each for each in batch if self._has_content(each) and each.groups]
-            self._commit(due)
+            due = self._commit([each for each in batch if self._has_content(each) and each.groups])
             self._blobs.confirm(dict.fromkeys(blob for each in due for blob in each.blobs))
             written += [each.name for each in due]
         return written
@@ -89,10 +88,18 @@ class Carrier:
             self._tally.tasks += 1
         return True
 
-    def _commit(self, changes: Sequence[Change]) -> None:
+    def _commit(self, changes: Sequence[Change]) -> Sequence[Change]:
+        """Commit changes, and return those that the target takes."""
         groups = [group for stage in zip_longest(*(each.groups for each in changes)) for group in _together(stage)]
-        if groups:
-            self._target.commit(groups)
+        try:
+            if groups:
+                self._target.commit(groups)
+        except SerializationError as exc:
+            if len(changes) > 1:
+                return [each for one in changes for each in self._commit([one])]
+            self._tally.lost.update((each.name, str(exc)) for each in changes)
+            return []
+        return changes
 
 
 def _together(stage: Iterable[Group | None]) -> Iterator[Group]:

@@ -37,7 +37,7 @@ class Tally:
     left: list[str] = field(default_factory=list)
     """Tasks that are not over, and so are not in the copy."""
     lost: dict[str, str] = field(default_factory=dict)
-    """What has no whole content in the source, and so is not in the copy; and what is wrong with it."""
+    """What has no whole content in the source, or is more than the target takes; and what is wrong with it."""
 
 
 def few(names: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from pymongo import MongoClient, ReadPreference, WriteConcern
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
+from pymongo.errors import DocumentTooLarge, PyMongoError
 from pymongo.periodic_executor import PeriodicExecutor
 from pymongo.read_concern import ReadConcern
 from pymongo.uri_parser import split_options
@@ -99,6 +99,9 @@ class Connection:
             client = self._connected()
             try:
                 return work(self._documents(client))
+            except DocumentTooLarge as exc:
+                # It is none of the driver's other errors.
+                raise mongo_failure(exc, self.location, 0.0) from exc
             except PyMongoError as exc:
                 waited = time.monotonic() - begun
                 patience = client.options.server_selection_timeout

@@ -30,6 +30,8 @@ _LOGIN = (18, 8000, 334)
 _FULL = ("no space left", "disk is full", "disk full", "outofdiskspace", "out of disk", "over your space quota")
 _OUT_OF_DISK = 14031
 _LIMIT = "a record may have 16 MB"
+_TOO_LARGE = "object to insert too large"
+"""What a server says of one of several records; of one alone the driver knows it before."""
 
 
 def is_passing(exc: PyMongoError) -> bool:
@@ -37,7 +39,7 @@ def is_passing(exc: PyMongoError) -> bool:
     return isinstance(exc, AutoReconnect) or exc.has_error_label("RetryableWriteError")
 
 
-def mongo_failure(exc: PyMongoError, location: Location, waited: float) -> Exception:
+def mongo_failure(exc: PyMongoError | DocumentTooLarge, location: Location, waited: float) -> Exception:
     """Return what to raise for a failed operation on a store.
 
     Args:
@@ -49,12 +51,14 @@ def mongo_failure(exc: PyMongoError, location: Location, waited: float) -> Excep
     if isinstance(exc, InvalidOperation):
         return StoreUnavailable(f"the store {url} was closed; open it again")
     if isinstance(exc, DocumentTooLarge):
-        return SerializationError(f"the store {url} takes no record of this size ({_LIMIT}): {mask_text(str(exc))}")
+        return _too_large(url, mask_text(str(exc)))
     if isinstance(exc, ConfigurationError) and not isinstance(exc, OperationFailure):
         return StoreUnavailable(f"the store {url} cannot be opened: {_said(exc)}{_lacks_login(location)}")
     if isinstance(exc, AutoReconnect):
         return StoreUnavailable(_unreachable(exc, url, waited))
     code, text = _code_and_text(exc)
+    if _TOO_LARGE in text.lower():
+        return _too_large(url, text)
     if code in _LOGIN or "authentication failed" in text.lower():
         return StoreUnavailable(
             f"the store {url} refuses the login ({text}): check user, password and authSource in the URL of "
@@ -72,6 +76,10 @@ def mongo_failure(exc: PyMongoError, location: Location, waited: float) -> Excep
     if isinstance(exc, WriteConcernError):
         return StoreUnavailable(f"the store {url} could not confirm a write on a majority of its members ({text})")
     return StoreUnavailable(f"the store {url} fails: {text}")
+
+
+def _too_large(url: str, text: str) -> SerializationError:
+    return SerializationError(f"the store {url} takes no record of this size ({_LIMIT}): {text}")
 
 
 def _lacks_login(location: Location) -> str:

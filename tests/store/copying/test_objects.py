@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from omruntime.abc import Group, Space, Store
-from omruntime.errors import CopyRefused, ObjectNotFound, StoreUnavailable, VersionMismatch
+from omruntime.errors import CopyRefused, ObjectNotFound, SerializationError, StoreUnavailable, VersionMismatch
 from omruntime.ledger import Ledger
 from omruntime.ledger.transfer import copy_store
 from omruntime.store import settle_group
@@ -153,7 +155,7 @@ def test_what_has_lost_its_content_is_left_out_and_told_when_all_else_is_there(s
     refs = {name: _blob_of(source, name) for name in ("broken", "gone")}
     source.write_blob(refs["broken"], [b"other"])
     source.delete_blobs([refs["gone"]])
-    with pytest.raises(StoreUnavailable, match=r"data/broken .*damaged.*data/gone .*gone.*everything else is copied"):
+    with pytest.raises(StoreUnavailable, match=r"everything is copied but data/broken .*damaged.*data/gone .*gone"):
         copy_store(source, target)
     assert objects(target).list() == ["whole"]
     assert_whole(target)
@@ -161,6 +163,24 @@ def test_what_has_lost_its_content_is_left_out_and_told_when_all_else_is_there(s
     datasets.drop("gone")
     copy_store(source, target)
     assert objects(target).get("broken") == "mended"
+
+
+def test_a_record_that_the_target_cannot_take_is_told_when_all_else_is_there(
+    source: Store, target: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "large", "z"):
+        objects(source).put(name, name, attributes={"text": "x" * (5000 if name == "large" else 1)})
+    commit = target.commit
+
+    def take_small(groups: Sequence[Group]) -> list[frozenset[str]]:
+        if any(len(value) > 5000 for group in groups for value in group.inserts.values()):
+            raise SerializationError("no record of this size")
+        return commit(groups)
+
+    monkeypatch.setattr(target, "commit", take_small)
+    with pytest.raises(StoreUnavailable, match=r"everything is copied but data/large .*no record of this size"):
+        copy_store(source, target)
+    assert objects(target).list() == ["a", "z"]
 
 
 def _blob_of(store: Store, name: str) -> str:

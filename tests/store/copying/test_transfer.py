@@ -8,6 +8,8 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, BinaryIO
 
 import pytest
@@ -16,6 +18,7 @@ from omruntime.abc import Buffer, Group, Space, Store
 from omruntime.errors import CopyRefused, StoreUnavailable
 from omruntime.ledger import LeaseHolder, Ledger
 from omruntime.ledger.transfer import check_source, copy_store
+from omruntime.store import open_store
 from omruntime.store.copying import Tally
 from tests.house.tree import ROOT
 from tests.ledger.made import claim, end, submitted
@@ -165,6 +168,18 @@ def test_what_is_done_is_told_meanwhile(source: Store, target: Store, monkeypatc
     assert done == sorted(done)
     assert 0 < done[0] <= done[-1] <= tally.total == tally.done
     assert {stage for stage, _, _ in seen} == {"copying"}
+
+
+def test_copies_at_once_do_each_others_work_and_no_harm(source: Store, target: Store, urls: tuple[str, str]) -> None:
+    fill(source, 6)
+
+    def copy(_: int) -> int:
+        with closing(open_store(urls[1])) as own:
+            return copy_store(source, own).objects
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(copy, range(3))) == [7] * 3
+    assert contents(target) == contents(source)
 
 
 def test_a_copy_of_a_copy_is_brought_back(source: Store, target: Store) -> None:
