@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from omruntime_conformance.harness import Harness, NotExercised
 from omruntime_conformance.local import LocalHarness
@@ -28,16 +28,19 @@ class MongoStores(Stores):
     Args:
         server: where they are.
         prefix: what the names of these databases begin with.
+        user: log in by this name, where it is not empty.
+        password: of this user.
     """
 
-    def __init__(self, server: MongoServer, prefix: str) -> None:
+    def __init__(self, server: MongoServer, prefix: str, user: str = "", password: str = "") -> None:
         self._server, self._prefix = server, prefix
+        self._user, self._password = user, password
         self._named: set[str] = set()
 
     def url(self, name: str = STORE) -> str:
         """Return the URL of a store, which need not be there yet."""
         self._named.add(name)
-        return self._server.url(f"{self._prefix}-{name}")
+        return self._server.url(f"{self._prefix}-{name}", user=self._user, password=self._password)
 
     @contextmanager
     def gone(self) -> Iterator[None]:
@@ -90,6 +93,8 @@ class OnMongoDB(Harness):
     """
 
     variant = "MongoDB"
+    login: ClassVar[tuple[str, str]] = ("", "")
+    """User and password in the URLs of the stores, where workers are the client's own: others have none."""
 
     @classmethod
     def versions(cls) -> dict[str, str]:
@@ -106,7 +111,7 @@ class OnMongoDB(Harness):
         server = _server()
         if isinstance(server, NotExercised):
             raise server
-        stores = MongoStores(server, f"rule-{next(_numbers)}")
+        stores = MongoStores(server, f"rule-{next(_numbers)}", *self.login)
         try:
             yield stores
         finally:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from omruntime_conformance import Harness, NotExercised, stores
+from omruntime_conformance.cli import main
 from omruntime_conformance.local import LocalHarness
+from omruntime_conformance.report import Status, read_report
 from omruntime_conformance.storage import Stores
 from omruntime_conformance.stores import LocalMongoHarness
 
@@ -62,6 +64,25 @@ def test_a_store_that_is_gone_comes_back(place: Stores) -> None:
             pass
         om.datasets.put([2], "after")
         assert [om.datasets.get(name) for name in ("before", "after")] == [[1], [2]]
+
+
+LOGS_IN = """
+from omruntime_conformance.stores import LocalMongoHarness
+
+class LogsIn(LocalMongoHarness):
+    login = "ann", "pa55/w0rd@of:ann"
+"""
+
+
+def test_the_password_of_a_store_is_one_of_the_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "logs_in.py").write_text(LOGS_IN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    code = main(["run", "logs_in:LogsIn", "--rules", "SEC-002", "--json", "report.json"])
+    (outcome,) = [each for each in read_report(tmp_path / "report.json").outcomes if each.rule == "SEC-002"]
+    if outcome.status is Status.NOT_EXERCISED:
+        pytest.skip(f"not exercised: {outcome.reason}")
+    assert (code, outcome.status) == (0, Status.PASSED), outcome.reason
 
 
 def test_databases_of_a_rule_go_with_it(tmp_path: Path) -> None:
