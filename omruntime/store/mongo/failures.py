@@ -26,6 +26,7 @@ __all__ = ["duplicates", "is_passing", "mongo_failure"]
 
 _DUPLICATE = 11000
 _UNAUTHORIZED = 13
+_UNCONFIRMED = 64
 _LOGIN = (18, 8000, 334)
 _FULL = ("no space left", "disk is full", "disk full", "outofdiskspace", "out of disk", "over your space quota")
 _OUT_OF_DISK = 14031
@@ -73,7 +74,7 @@ def mongo_failure(exc: PyMongoError | DocumentTooLarge, location: Location, wait
             f"the store {url} does not let this user do that ({text}): give the user the role readWrite on its "
             f"database, or log in as one who has it{_lacks_login(location)}"
         )
-    if isinstance(exc, WriteConcernError):
+    if isinstance(exc, WriteConcernError) or code == _UNCONFIRMED:
         return StoreUnavailable(f"the store {url} could not confirm a write on a majority of its members ({text})")
     return StoreUnavailable(f"the store {url} fails: {text}")
 
