@@ -19,7 +19,6 @@ from omruntime.abc import Buffer
 from omruntime.cli import progress
 from omruntime.cli.progress import copying
 from omruntime.ledger import LeaseHolder, Ledger, Request, new_id
-from omruntime.logins import without_login
 from omruntime.store import open_store
 from omruntime.store.copying import Tally
 from omruntime.store.sqlite import SqliteStore
