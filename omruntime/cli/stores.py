@@ -65,9 +65,10 @@ def _copied(source: str, target: str, *, replace: bool, in_use: bool) -> dict[st
     from omruntime.store.copying import Tally
 
     tally = Tally()
-    with copying(tally), closing(open_store(source, create=False)) as held:
+    # What is said of a copy that was broken off comes when its bar is gone.
+    with _going_on(tally), copying(tally), closing(open_store(source, create=False)) as held:
         check_source(held, in_use=in_use)
-        with closing(open_store(target)) as wanted, _going_on(tally):
+        with closing(open_store(target)) as wanted:
             copy_store(held, wanted, replace=replace, in_use=in_use, tally=tally)
             return {"from": held.url, "to": wanted.url, **{name: getattr(tally, name) for name in _TOLD}}
 

@@ -66,7 +66,8 @@ def copy_store(
         tally: what is told of it while it goes on.
 
     Raises:
-        CopyRefused: both are the same store, or the target has something else under the same names.
+        CopyRefused: both are the same store, or the target has something else under the same names, or the source
+            goes on changing.
         StoreUnavailable: a store fails; or the source has not the content of something, or the target cannot take it,
             and all else is copied.
         VersionMismatch: the source has something that is not known here.
@@ -87,6 +88,12 @@ def copy_store(
         raise StoreUnavailable(
             f"of {source.url} everything is copied but {few(wrong)}: restore that there, or put it again in another "
             "way, drop or forget it, and copy again"
+        )
+    if tally.unsettled and not in_use:
+        raise CopyRefused(
+            f"{source.url} goes on changing while it is copied ({few(tally.unsettled)}): end what uses it and copy "
+            "again, or copy with --in-use",
+            names=tuple(tally.unsettled),
         )
     return tally
 

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omruntime.ledger import Claim, End, Request, new_id
+from omruntime.ledger import Claim, End, Request, facts, new_id
+from omruntime.ledger.copying import COPIED, LEFT
 from omruntime.ledger.facts import Lease, decode, encode, lease_key, lease_prefix
 
 TEXT = st.text(max_size=20)
@@ -74,5 +75,16 @@ def test_a_fact_is_read_as_it_was_written(fact: Request | Claim | End | Lease) -
 
 
 def test_two_equal_ends_can_be_told_apart() -> None:
-    facts = {"outcome": b"", "name": "", "worker": "", "submitted": 0.0, "started": 0.0, "ended": 0.0}
-    assert encode(End("SUCCESS", **facts)) != encode(End("SUCCESS", **facts))  # type: ignore[arg-type]
+    said = {"outcome": b"", "name": "", "worker": "", "submitted": 0.0, "started": 0.0, "ended": 0.0}
+    assert encode(End("SUCCESS", **said)) != encode(End("SUCCESS", **said))  # type: ignore[arg-type]
+
+
+def test_it_is_decided_of_every_kind_of_fact_whether_a_copy_has_it() -> None:
+    named = {getattr(facts, name)(*_arguments(name)).partition(":")[0] for name in facts.__all__ if "_key" in name}
+    assert named == COPIED | LEFT
+    assert not COPIED & LEFT
+
+
+def _arguments(name: str) -> tuple[object, ...]:
+    counts = {"canvas_key": 0, "request_key": 0, "sent_key": 2, "mark_key": 3}
+    return ("t", *[1] * counts.get(name, 1))

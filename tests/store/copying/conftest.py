@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from tests.stores import STORES, Server
 PAIRS = list(itertools.product(STORES, STORES))
 # What goes from one server database into another goes the ways of the two other pairs, and is the slowest.
 MOST = [pair for pair in PAIRS if "sqlite" in pair]
+INTO = [pair for pair in PAIRS if pair[0] == "sqlite"]
+"""Each store as the target, for what is nothing but inserts and looks."""
 
 
 @pytest.fixture(params=MOST, ids="-".join)
@@ -39,9 +41,6 @@ def target(urls: tuple[str, str]) -> Iterator[Store]:
     opened = open_store(urls[1])
     yield opened
     opened.close()
-
-
-Objects = Callable[..., ObjectStore]
 
 
 def objects(store: Store, prefix: str = "data/", **options: object) -> ObjectStore:

@@ -14,6 +14,9 @@ from omruntime.errors import CopyRefused, StoreUnavailable
 from omruntime.store.content import doom_key
 from omruntime.store.copying import Blobs, Tally
 from omruntime.store.copying.blobs import ContentLost
+from tests.store.copying.conftest import INTO
+
+pytestmark = pytest.mark.parametrize("urls", INTO, ids="-".join, indirect=True)
 
 LARGE = 50 << 20
 BOUND = 40 << 20

@@ -9,11 +9,14 @@ import pytest
 from omruntime.abc import Group, Space, Store
 from omruntime.errors import CopyRefused, ResultExpired, StoreUnavailable, UnknownTask, VersionMismatch
 from omruntime.ledger import LeaseHolder, Ledger, bar_claim, facts, lost_end
-from omruntime.ledger.copying import COPIED, LEFT, task_changes
+from omruntime.ledger.copying import task_changes
 from omruntime.ledger.facts import canvas_key, mark_key, sent_key
 from omruntime.ledger.transfer import check_source, copy_store
 from tests.ledger.made import claim, end, keys, request, submitted
+from tests.store.copying.conftest import INTO
 from tests.store.copying.seen import assert_whole, contents
+
+pytestmark = pytest.mark.parametrize("urls", INTO, ids="-".join, indirect=True)
 
 
 def over(ledger: Ledger, task: str, state: str = "SUCCESS", attempts: int = 1, **given: object) -> None:
@@ -145,17 +148,6 @@ def test_a_task_that_has_lost_its_value_is_left_out_and_told(source: Store, targ
     with pytest.raises(StoreUnavailable, match=r"task t \(t-t-r1-0 is gone\)"):
         copy_store(source, target)
     assert [key.split(":")[1] for key in keys(target, "end:")] == ["u"]
-
-
-def test_it_is_decided_of_every_kind_of_fact_whether_a_copy_has_it() -> None:
-    named = {getattr(facts, name)(*_arguments(name)).partition(":")[0] for name in facts.__all__ if "_key" in name}
-    assert named == COPIED | LEFT
-    assert not COPIED & LEFT
-
-
-def _arguments(name: str) -> tuple[object, ...]:
-    counts = {"canvas_key": 0, "request_key": 0, "sent_key": 2, "mark_key": 3}
-    return ("t", *[1] * counts.get(name, 1))
 
 
 def test_a_kind_of_fact_that_is_not_known_is_refused_by_its_name(source: Store) -> None:

@@ -152,6 +152,8 @@ def test_a_store_that_changes_all_the_time_is_told_to_do_so(
     tally = copy_store(source, target, in_use=True)
     assert tally.unsettled == ["data/x (bucket tests)"]
     assert objects(target).get("x") == 2
+    with pytest.raises(CopyRefused, match=r"goes on changing.*data/x"):
+        copy_store(source, target)
 
 
 def test_what_is_done_is_told_meanwhile(source: Store, target: Store, monkeypatch: pytest.MonkeyPatch) -> None:
