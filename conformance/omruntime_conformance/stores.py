@@ -133,4 +133,4 @@ def _server() -> MongoServer | NotExercised:
 class LocalMongoHarness(OnMongoDB, LocalHarness):
     """The embedded engine, with its stores in MongoDB."""
 
-    patience = 3.0
+    patience = 5.0

@@ -36,6 +36,7 @@ __all__ = [
     "encode",
     "end_key",
     "lease_key",
+    "lease_number",
     "lease_prefix",
     "logs_key",
     "mark_key",
@@ -250,6 +251,11 @@ def lease_prefix(host: str) -> str:
 def lease_key(host: str, number: int) -> str:
     """Return the key of a host's lease number; keys sort as the numbers do."""
     return f"lease:{host}:{number:012x}"
+
+
+def lease_number(key: str) -> int:
+    """Return the number of the lease with this key."""
+    return int(key.rpartition(":")[2], 16)
 
 
 def new_id() -> str:

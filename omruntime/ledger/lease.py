@@ -14,13 +14,15 @@ from dataclasses import dataclass
 
 from omruntime.abc import Group, Space, Store
 from omruntime.errors import StoreUnavailable
-from omruntime.ledger.facts import Lease, decode, encode, lease_key, lease_prefix
+from omruntime.ledger.facts import Lease, decode, encode, lease_key, lease_number, lease_prefix
 from omruntime.ledger.machine import born, is_gone, is_there, machine_id
 
 __all__ = ["LEASE_VARIABLE", "LeaseHolder", "LeaseWatch", "lease_period"]
 
 LEASE_VARIABLE = "OMRUNTIME_LEASE"
 DEFAULT_PERIOD = 5.0
+_NEAR = 8
+"""Numbers after the last one that are looked up: an observer who comes once in a period meets a third as many."""
 
 
 def lease_period() -> float:
@@ -68,6 +70,8 @@ class LeaseWatch:
         self._store = store
         self._clock = clock
         self._sightings: dict[str, _Sighting] = {}
+        self._numbers: dict[str, int] = {}
+        """Number of the lease that was last seen of each host."""
 
     def gone(self, host: str) -> bool:
         """Observe a host once more and tell whether it counts as gone.
@@ -76,7 +80,7 @@ class LeaseWatch:
             StoreUnavailable: the store cannot be read; the time until it can does not count.
         """
         try:
-            rows = self._store.scan(Space.LEDGER, lease_prefix(host), reverse=True, limit=1)
+            rows = self._newest(host)
         except StoreUnavailable:
             if host in self._sightings:
                 self._sightings[host].seen = 0.0
@@ -91,6 +95,23 @@ class LeaseWatch:
             self._sightings.pop(host, None)
             return False
         return self._quiet(host, number, lease.period) > lease.period
+
+    def _newest(self, host: str) -> list[tuple[str, bytes]]:
+        """Return the lease with the highest number; looked up from where it was, as long as it is not far from there.
+
+        Observers ask once a second, and a range is a look at every record on stores without an order.
+        """
+        number = self._numbers.get(host)
+        near = [] if number is None else [lease_key(host, each) for each in range(number, number + _NEAR)]
+        # In this order: a number is written before the one before it is deleted, so that one of them is met.
+        rows = sorted(self._store.get(Space.LEDGER, near).items())
+        if not rows or rows[-1][0] == near[-1]:
+            rows = self._store.scan(Space.LEDGER, lease_prefix(host), reverse=True, limit=1)
+        if rows:
+            self._numbers[host] = lease_number(rows[-1][0])
+        else:
+            self._numbers.pop(host, None)
+        return rows[-1:]
 
     def _quiet(self, host: str, number: str, period: float) -> float:
         now = self._clock()

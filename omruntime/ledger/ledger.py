@@ -29,12 +29,16 @@ from omruntime.ledger.states import Granted, Refused, TaskState, read_state, unk
 
 __all__ = ["Ledger"]
 
+_MOST_BEGUN = 1000
+
 
 class Ledger:
     """Facts about the tasks of one store; as safe for threads and processes as the store is."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._begun: set[str] = set()
+        """Canvases that are known to have begun."""
 
     def submit(self, requests: Sequence[tuple[str, Request]]) -> None:
         """Record tasks as submitted, in one group."""
@@ -165,7 +169,12 @@ class Ledger:
 
     def has_begun(self, canvas: str) -> bool:
         """Tell whether a step of a canvas was ever started."""
-        return bool(self.store.scan(Space.LEDGER, f"claim:{canvas}-", limit=1))
+        if canvas not in self._begun and self.store.scan(Space.LEDGER, f"claim:{canvas}-", limit=1):
+            # Asked for once a second as long as it runs, and once true it stays so.
+            if len(self._begun) >= _MOST_BEGUN:
+                self._begun.clear()
+            self._begun.add(canvas)
+        return canvas in self._begun
 
     def labels_of_open_steps(self, canvas: str, limit: int = 1000) -> list[str]:
         """Return the labels that the first open steps of a canvas ask for, each once."""

@@ -181,3 +181,34 @@ def test_a_process_that_is_waited_for_while_it_is_looked_at_is_gone_before_and_a
     monkeypatch.setattr(machine, "_stat", look)
     assert is_gone(machine_id(), 1, "then")
     assert is_gone(machine_id(), 1, "then")
+
+
+class _Scanned(DictStore):
+    """Counts how often it is looked through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scans = 0
+
+    def scan(
+        self, space: Space, prefix: str, *, after: str = "", reverse: bool = False, limit: int | None = None
+    ) -> list[tuple[str, bytes]]:
+        self.scans += 1
+        return super().scan(space, prefix, after=after, reverse=reverse, limit=limit)
+
+
+def test_who_looks_on_looks_numbers_up_and_goes_through_the_store_where_they_are_far_ahead() -> None:
+    store, clock = _Scanned(), Clock()
+    watch = LeaseWatch(store, clock)
+    number = 1
+    for step, scans in ((0, 1), (1, 1), (2, 1), (0, 1), (7, 2), (100, 3), (1, 3)):
+        number += step
+        elsewhere(store, number)
+        store.commit([Group(Space.LEDGER, deletes=[lease_key(HOST, each) for each in range(number)])])
+        assert not watch.gone(HOST)
+        assert store.scans == scans
+        clock.now += 1
+    store.commit([Group(Space.LEDGER, deletes=[lease_key(HOST, number)])])
+    assert watch.gone(HOST)
+    elsewhere(store, 1)
+    assert not watch.gone(HOST)
