@@ -80,7 +80,8 @@ class LeaseWatch:
             StoreUnavailable: the store cannot be read; the time until it can does not count.
         """
         try:
-            rows = self._newest(host)
+            # Twice before it counts as gone: a look that takes in several servers may miss a number that moves on.
+            rows = self._newest(host) or self._newest(host)
         except StoreUnavailable:
             if host in self._sightings:
                 self._sightings[host].seen = 0.0

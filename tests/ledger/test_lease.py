@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -212,3 +213,24 @@ def test_who_looks_on_looks_numbers_up_and_goes_through_the_store_where_they_are
     assert watch.gone(HOST)
     elsewhere(store, 1)
     assert not watch.gone(HOST)
+
+
+class Missing(DictStore):
+    """A store whose next look misses what moves meanwhile."""
+
+    misses = 0
+
+    def scan(self, *args: Any, **options: Any) -> list[tuple[str, bytes]]:
+        if self.misses:
+            self.misses -= 1
+            return []
+        return super().scan(*args, **options)
+
+
+def test_a_look_that_misses_a_lease_which_moves_on_does_not_make_its_host_gone() -> None:
+    store = Missing()
+    holder = LeaseHolder(store, "host", 60.0)
+    store.misses = 1
+    assert not LeaseWatch(store).gone("host")
+    holder.release()
+    assert LeaseWatch(store).gone("host")
