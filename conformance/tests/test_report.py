@@ -139,6 +139,11 @@ def test_nothing_but_what_was_proved_is_green() -> None:
         ([report(), report()], "two reports of slurm"),
         ([changed(report(), variant="v2"), changed(report(), variant="v2")], "two reports of slurm, v2"),
         ([report(a=Outcome("RES-001", Status.NOT_RUN))], r"partial run: 1 of \d+ rules were not run \(RES-001\)"),
+        ([report("local"), report(a=Outcome("RES-001", Status.NOT_RUN))], r"slurm is of a partial run"),
+        (
+            [report("local"), changed(report(a=Outcome("RES-001", Status.NOT_RUN)), variant="v2")],
+            r"slurm, v2 is of a partial run",
+        ),
         ([changed(report(), outcomes=[])], "with other rules than this one"),
         ([changed(report(), outcomes=[*report().outcomes, Outcome("XXX-001", Status.PASSED)])], "rules.*XXX-001"),
     ],
@@ -146,6 +151,16 @@ def test_nothing_but_what_was_proved_is_green() -> None:
 def test_there_is_no_matrix_of_half_the_truth(reports: list[Report], message: str) -> None:
     with pytest.raises(MatrixError, match=message):
         matrix_page(reports, load_rules())
+
+
+def test_chosen_rules_on_something_else_stand_beside_the_whole_and_what_was_not_run_says_so() -> None:
+    chosen = changed(report(a=Outcome("RES-001", Status.NOT_RUN)), variant="MongoDB")
+    page = matrix_page([report(), chosen], load_rules())
+    cells = {line[3:10]: line.rsplit("|", 3)[1:3] for line in page.splitlines() if line.startswith("| [")}
+    assert cells["RES-001"] == [" ✓ ", " not run "]
+    assert cells["RES-002"] == [" ✓ ", " ✓ "]
+    assert "| 1 not run |" in page
+    assert "- not run: " in page
 
 
 def test_differences_are_of_what_was_shown_only() -> None:
