@@ -34,6 +34,7 @@ JOBS = ("--jobs", "3")
 """Rules at a time, on two cores: most of them wait for something."""
 TOGETHER = ("-n", "2", "--dist", "loadfile")
 """Two processes of pytest, each with the tests of a file at a time: two keep two cores busy."""
+BRIEFLY = ("-m", "not thorough")
 OURS = ("omruntime", *(f"omruntime-{each}" for each in ("celery", "conformance", "dask", "ray", "spool")))
 NOT_PINNED = ("pip", *OURS)
 
@@ -59,7 +60,7 @@ def _judging(session: nox.Session, rules: str, harness: str, *options: str) -> l
     if session.posargs:
         return [(*tests, *session.posargs)]
     suite = ("omruntime-conformance", "run", harness, *JOBS, "--quiet")
-    return [(*tests, *TOGETHER, f"--ignore={rules}"), (*suite, *options)]
+    return [(*tests, *TOGETHER, *BRIEFLY, f"--ignore={rules}"), (*suite, *options)]
 
 
 def _build_mongodb(session: nox.Session) -> None:
@@ -95,7 +96,15 @@ def imports(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """What is below the contract: store, ledger, wire, selectors, and the house itself."""
     _build_mongodb(session)
-    session.run(sys.executable, "-m", "pytest", *(session.posargs or TOGETHER))
+    session.run(sys.executable, "-m", "pytest", *(session.posargs or (*TOGETHER, *BRIEFLY)))
+
+
+@nox.session
+def thorough(session: nox.Session) -> None:
+    """What `tests` and `engines` leave out: every test of stores on MongoDB, and its login on each engine."""
+    _build_mongodb(session)
+    places = ("tests", *(str(Path(rules).parent) for rules in ENGINES))
+    _run_all(session, *((sys.executable, "-m", "pytest", place, *TOGETHER, "-m", "thorough") for place in places))
 
 
 @nox.session

@@ -17,6 +17,15 @@ AUTH = Auth("tester", "a key for tests that protects nothing")
 Shelves: TypeAlias = Callable[..., ObjectStore]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to a thorough run what is above the interface on a store whose server for tests takes long."""
+    for item in items:
+        call = getattr(item, "callspec", None)
+        slow = call is not None and any(kind in call.id.split("-") for kind in PACE)
+        if slow and Path(__file__).parent in item.path.parents and item.path.name != "test_interface.py":
+            item.add_marker(pytest.mark.thorough)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def mongodb() -> Iterator[Server]:
     """Give the server before any test begins, which so is none of what a test has left running."""
