@@ -257,7 +257,7 @@ class Ledger:
         keys += [claim_key(task, number) for number in range(2, attempt + 1)]
         keys += [logs_key(task, number) for number in range(1, attempt + 1)]
         keys += self._sent_keys(task, attempt)
-        is_canvas = end.name.startswith(CANVAS_NAMES)
+        is_canvas = end.name.startswith(CANVAS_NAMES) or bool(self.store.get(Space.LEDGER, [canvas_key(task)]))
         if is_canvas:
             keys += [key for key, _ in self.store.scan(Space.LEDGER, mark_prefix(task))]
         self.store.commit([Group(Space.LEDGER, deletes=[request_key(task), canvas_key(task), *keys])])

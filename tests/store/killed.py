@@ -1,6 +1,6 @@
 """A writer that is killed at random moments, and what must be true of the store after each.
 
-Run as ``python -m tests.store.killed URL ROUNDS SEED``: everything is imported once, and each writer is a fork.
+Run as ``python -m tests.store.killed URL ROUNDS SEED PACE``: everything is imported once, and each writer is a fork.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from omruntime.store.sweeping import sweep
 AUTH = Auth("tester", "a key for tests that protects nothing")
 SIZES = (1, 1000, 300_000, 3_000_000)
 LONGEST = 0.12
-"""Seconds after which a writer is killed at the latest; it does some ten operations in that time."""
+"""Seconds after which a writer is killed at the latest, at a pace of 1; it does some ten operations in that time."""
 
 
 def objects(store: Store, prefix: str) -> ObjectStore:
@@ -135,7 +135,7 @@ def kill_one(url: str, moment: float) -> bytes:
     return acknowledged
 
 
-def main(url: str, rounds: int, seed: int) -> None:
+def main(url: str, rounds: int, seed: int, pace: float) -> None:
     """Kill writers, look at the store after each, and print how many operations were done."""
     moments = random.Random(seed)
     store = open_store(url)
@@ -143,7 +143,7 @@ def main(url: str, rounds: int, seed: int) -> None:
     check.prepare()
     done = 0
     for number in range(rounds):
-        acknowledged = kill_one(url, moments.random() * LONGEST)
+        acknowledged = kill_one(url, moments.random() * LONGEST / pace)
         done += len(acknowledged)
         check.after(acknowledged)
         if number % 20 == 19:
@@ -154,4 +154,4 @@ def main(url: str, rounds: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))

@@ -23,7 +23,7 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_object_or_the_new_one(make
     kills = int(KILLS * pace) // 2
     for seed in (1, 2):
         run = subprocess.run(
-            [sys.executable, "-m", "tests.store.killed", make_url(f"store{seed}"), str(kills), str(seed)],
+            [sys.executable, "-m", "tests.store.killed", make_url(f"store{seed}"), str(kills), str(seed), str(pace)],
             cwd=ROOT, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert run.returncode == 0, run.stderr
