@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pandas as pd
+import pytest
 
 from omruntime.abc import Store
 from omruntime.errors import MetadataConflict
@@ -19,6 +20,7 @@ from tests.stores import MakeUrl
 KILLS = 240
 
 
+@pytest.mark.timeout(300)
 def test_a_writer_killed_at_any_moment_leaves_the_old_object_or_the_new_one(make_url: MakeUrl, pace: float) -> None:
     kills = int(KILLS * pace) // 2
     for seed in (1, 2):
