@@ -28,7 +28,7 @@ ENGINES = {
     "backends/dask/tests/test_conformance.py": "omruntime_dask.testing:DaskHarness",
     "backends/ray/tests/test_conformance.py": "omruntime_ray.testing:RayHarness",
 }
-CHOSEN = ("LBL-001", "LBL-002", "CXL-001", "CXL-002", "FLT-001", "FLT-004", "FLT-005")
+CHOSEN = ("LBL-001", "CXL-002", "FLT-001", "FLT-004")
 """Rules in which engines differ most: who gets a call, what is stopped, lost and found; `.ci/engines` runs all."""
 JOBS = ("--jobs", "3")
 """Rules at a time, on two cores: most of them wait for something."""
