@@ -9,6 +9,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
+import ray
+
 from omruntime.errors import BackendUnavailable
 
 __all__ = ["Questions"]
@@ -20,7 +22,8 @@ class Questions:
     """What is open at a cluster; all of it is over when `end` is called.
 
     Ray answers nothing any more after `ray.shutdown`: a thread that asks the GCS at that moment, for the handle of an
-    actor say, waits in Ray's library for ever, and futures of calls may stay as they are.
+    actor say, waits in Ray's library for ever; so may one that is in `ray.get` then, whatever its limit; and futures
+    of calls may stay as they are.
     """
 
     def __init__(self) -> None:
@@ -49,6 +52,25 @@ class Questions:
         answer: Future[Answer] = self._opened()
         asked.add_done_callback(partial(_find, answer, asked.result))
         return answer
+
+    def value(self, asked: Any, limit: float) -> Any:
+        """Return the value of one of Ray's objects: as `ray.get`, which may wait for ever where the cluster goes.
+
+        Args:
+            asked: the reference that a call of an actor has returned.
+            limit: seconds.
+
+        Raises:
+            BackendUnavailable: the cluster has gone.
+            ray.exceptions.GetTimeoutError: there is no value after ``limit`` seconds.
+        """
+        answer: Future[Any] = self.follow(asked.future())
+        try:
+            return answer.result(limit)
+        except TimeoutError as exc:
+            if not answer.cancel():
+                raise
+            raise ray.exceptions.GetTimeoutError(f"no answer within {limit:.1f} s") from exc
 
     def _opened(self) -> Future[Any]:
         answer: Future[Any] = Future()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, wait
 from time import monotonic
 from typing import Any
 
-import ray
-
 from omruntime_ray.carried import Sent, packed_calls
+from omruntime_ray.connection import questions
 from omruntime_ray.desk import Answered, unpacked_answers
 from omruntime_ray.mailbox import AnyLine, Mailbox
 
@@ -45,7 +45,7 @@ class Line(AnyLine):
         self._changed = threading.Condition()
         self._sending = threading.Lock()
         self._queue: list[Sent] = []
-        self._open: deque[Any] = deque()
+        self._open: deque[Future[bytes]] = deque()
         """The message that is answered when there is something, if there is one."""
         self._sent = 0.0
         self._methods: dict[tuple[str, str], Any] = {}
@@ -102,7 +102,7 @@ class Line(AnyLine):
                 linger = _LINGER if len(self._expected) > _FEW else 0.0
                 message = self._named("exchange", name).remote(self._mailbox.name, taken, linger)
                 with self._changed:
-                    self._open.append(message)
+                    self._open.append(questions().follow(message.future()))
                     self._start()
                     self._changed.notify_all()
         except Exception as exc:  # noqa: BLE001  (whatever Ray makes of an actor that is gone)
@@ -124,11 +124,10 @@ class Line(AnyLine):
                 if self._closed:
                     return
                 message = self._open[0]
-            try:
-                # In a thread: what Ray calls when an object has come takes half a millisecond more.
-                answers = unpacked_answers(ray.get(message, timeout=_LOOK))
-            except ray.exceptions.GetTimeoutError:
+            if not wait([message], _LOOK).done:
                 continue
+            try:
+                answers = unpacked_answers(message.result())
             except Exception as exc:  # noqa: BLE001  (whatever Ray makes of an actor that is gone)
                 self._fail(exc)
                 return

@@ -243,7 +243,7 @@ class Network:
     def _send_what_is_left(self) -> None:
         """Return when the office has all that this process has sent: Ray keeps the order of calls."""
         try:
-            ray.get(self.news.office.known.remote(), timeout=ANSWER_LIMIT)
+            questions().value(self.news.office.known.remote(), ANSWER_LIMIT)
         except (BackendUnavailable, ray.exceptions.RayError):
             # It is gone itself.
             return

@@ -62,7 +62,7 @@ class News:
         while True:
             try:
                 office = questions().ask(self._found, START_LIMIT)
-                known: Known = ray.get(office.known.remote(), timeout=max(deadline - monotonic(), _AGAIN))
+                known: Known = questions().value(office.known.remote(), max(deadline - monotonic(), _AGAIN))
             except ray.exceptions.RayActorError:
                 if monotonic() > deadline:
                     raise
@@ -94,7 +94,7 @@ class News:
         while True:
             try:
                 asked = getattr(self.office, method).remote(*args)
-                return ray.get(asked, timeout=max(deadline - monotonic(), _AGAIN))
+                return questions().value(asked, max(deadline - monotonic(), _AGAIN))
             except ray.exceptions.RayActorError:
                 if monotonic() > deadline:
                     raise
@@ -109,7 +109,7 @@ class News:
     def wait(self, limit: float) -> None:
         """Wait for something new."""
         asked = self.office.news.remote(self.known["life"], self.known["version"], self._keeper)
-        self._take(ray.get(asked, timeout=limit))
+        self._take(questions().value(asked, limit))
 
     def _find(self) -> Any:
         return ray.get_actor(OFFICE, self._place.namespace)
@@ -156,7 +156,7 @@ class News:
                 step_out()
                 return
             office = questions().ask(self._found if self.founds else self._find, ANSWER_LIMIT)
-            known: Known = ray.get(office.known.remote(), timeout=ANSWER_LIMIT)
+            known: Known = questions().value(office.known.remote(), ANSWER_LIMIT)
             check_speaks(known, self._place.namespace)
         except Exception:  # noqa: BLE001  (whatever Ray makes of it where another runtime here has just stepped out)
             # The next turn tries again.

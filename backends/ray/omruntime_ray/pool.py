@@ -96,8 +96,8 @@ def _had(network: Network, post: _Post, after: int = 0) -> tuple[int, Any, bool]
 def _settled(network: Network, post: _Post, number: int, actor: Any, was_there: bool) -> str:
     """Return the name of the actor that works at a post, as large as it shall be; one that leaves is passed over."""
     try:
-        settled(ray.get(actor.opened.remote(), timeout=START_LIMIT))
-        stays = ray.get(actor.stays.remote(), timeout=START_LIMIT)
+        settled(questions().value(actor.opened.remote(), START_LIMIT))
+        stays = questions().value(actor.stays.remote(), START_LIMIT)
     except ray.exceptions.GetTimeoutError as exc:
         raise BackendUnavailable(
             f"the actor {post.name(number)!r} has not started within {START_LIMIT:.0f} s; see what the cluster "
@@ -109,7 +109,7 @@ def _settled(network: Network, post: _Post, number: int, actor: Any, was_there: 
         stays = False
     if not stays:
         return _settled(network, post, *_had(network, post, after=number))
-    settled(ray.get(actor.order.remote(Order(scale={post.labels: post.slots})), timeout=START_LIMIT))
+    settled(questions().value(actor.order.remote(Order(scale={post.labels: post.slots})), START_LIMIT))
     return post.name(number)
 
 

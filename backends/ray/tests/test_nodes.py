@@ -77,6 +77,8 @@ def test_actors_of_a_lost_node_wait_for_another_one_of_their_labels(
     eventually(begun.exists, "the task's beginning")
     server.kill_node(lost)
     eventually(lambda: not _nodes_of_label(om, "gpu"), "that the worker is gone")
+    # Which node the other one was on is Ray's: it may have had to be started again, too.
+    eventually(lambda: _nodes_of_label(om, "default"), "that a worker of another label is there")
     waiting = gpu.run("waiting", gate=str(gate))
     gate.touch()
     assert om.runtime.script("echo").run("beside").get(timeout=60)["result"] == "beside"
