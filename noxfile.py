@@ -18,6 +18,9 @@ nox.options.sessions = ["lint", "types", "imports", "tests", "conformance", "eng
 # The tools of this environment, whatever else the shell has on its path.
 os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + os.environ.get("PATH", os.defpath)
 
+# Thousands of processes import the same modules; each would compile them anew. __pycache__ is ignored by git.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 CODE = ("omruntime", "conformance/omruntime_conformance", "tests", "benchmarks", "noxfile.py")
 EXAMPLE = ("examples/spool/omruntime_spool", "examples/spool/tests")
 CELERY = ("backends/celery/omruntime_celery", "backends/celery/tests")

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import strategies as st
 
 from omruntime import AsyncResult
 from omruntime.abc import Capability
 from omruntime.errors import ResultTimeout, TaskRevoked, WorkerLost
 from omruntime_conformance.context import Context
+from omruntime_conformance.libraries import st
 from omruntime_conformance.oracle import Entry, Gate
 from omruntime_conformance.tasks import Trouble
 

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as npst
+from omruntime_conformance.libraries import np, npst, pd, st
 
 __all__ = ["nested_values"]
-
-_CODES = np.typecodes["AllInteger"] + np.typecodes["AllFloat"].replace("g", "").replace("G", "") + "?"
 
 
 def nested_values() -> st.SearchStrategy[Any]:
@@ -52,7 +47,8 @@ def _keys() -> st.SearchStrategy[Any]:
 
 def _arrays() -> st.SearchStrategy[Any]:
     shapes = npst.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
-    return npst.arrays(st.sampled_from(_CODES).map(np.dtype), shapes)
+    codes = np.typecodes["AllInteger"] + np.typecodes["AllFloat"].replace("g", "").replace("G", "") + "?"
+    return npst.arrays(st.sampled_from(codes).map(np.dtype), shapes)
 
 
 def _frames() -> st.SearchStrategy[Any]:

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import strategies as st
-
 from omruntime import CanvasResult, Metadata, Omega, OmegaRuntime
 from omruntime.errors import JobError
+from omruntime_conformance.libraries import st
 from omruntime_conformance.steps import NOTEBOOK, leaf, made_of
 from omruntime_conformance.tasks import Trouble
 
@@ -166,6 +165,7 @@ def _skip(place: Tree | Leaf, culprit: int, expected: Expected) -> None:
 
 _CELL = """
 from omruntime.errors import JobError
+from omruntime_conformance.libraries import st
 from omruntime_conformance.steps import made_of
 role = next((role for role in ("result", "results") if role in job), "")
 print(made_of("job", number, fails, role, job.get(role)))

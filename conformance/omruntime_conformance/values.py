@@ -15,10 +15,8 @@ import zoneinfo
 from collections import Counter, OrderedDict, defaultdict, deque
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from omruntime import Metadata
+from omruntime_conformance.libraries import np, pd
 
 __all__ = ["all_values", "differences"]
 
@@ -175,7 +173,7 @@ def differences(expected: Any, actual: Any, where: str = "value") -> str:
     """Describe the first difference in type or value; empty where there is none."""
     if type(expected) is not type(actual):
         return f"{where}: {type(expected).__name__} became {type(actual).__name__}"
-    if isinstance(expected, pd.DataFrame | pd.Series | np.ndarray):
+    if _is_of_libraries(expected) and isinstance(expected, pd.DataFrame | pd.Series | np.ndarray):
         return _array_differences(expected, actual, where)
     if isinstance(expected, dict):
         return _dict_differences(expected, actual, where)
@@ -216,14 +214,23 @@ def _scalar_differences(expected: Any, actual: Any, where: str) -> str:
         return differences([expected.name, expected.uid], [actual.name, actual.uid], where)
     if _equals_only_itself(expected) and hasattr(expected, "__dict__"):
         return differences(vars(expected), vars(actual), where)
-    if isinstance(expected, dt.datetime) and not isinstance(expected, pd.Timestamp):
+    if isinstance(expected, dt.datetime) and not _is_of_libraries(expected):
         same = (expected, expected.fold, str(expected.tzinfo)) == (actual, actual.fold, str(actual.tzinfo))
-    elif isinstance(expected, float | complex | np.generic) or expected is pd.NaT:
+    elif isinstance(expected, float | complex) or (_is_of_libraries(expected) and _is_number_or_none(expected)):
         # The text of a number tells nan from nan, and zero from minus zero, which equality does not.
         same = repr(expected) == repr(actual)
     else:
         same = bool(expected == actual)
     return "" if same else f"{where}: {expected!r:.80} became {actual!r:.80}"
+
+
+def _is_of_libraries(value: object) -> bool:
+    """Tell whether a value is numpy's or pandas': only then is it worth to import them."""
+    return any(kind.__module__.partition(".")[0] in ("numpy", "pandas") for kind in type(value).__mro__)
+
+
+def _is_number_or_none(value: object) -> bool:
+    return isinstance(value, np.generic) or value is pd.NaT
 
 
 def _equals_only_itself(value: object) -> bool:

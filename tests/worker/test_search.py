@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from omruntime_conformance.estimators import Searched
+from omruntime_conformance.searched import Searched
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 

@@ -6,13 +6,12 @@ import asyncio
 import pickle
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from omruntime import AsyncResult, CanvasResult, GroupResult, Metadata, virtualobj
 from omruntime.errors import CanvasError, ResultExpired, ResultTimeout, UnknownTask
 from omruntime_conformance.context import Context
+from omruntime_conformance.libraries import np, pd
 from omruntime_conformance.registry import rule
 from omruntime_conformance.steps import modelled, step
 from omruntime_conformance.tasks import Trouble, echo, note

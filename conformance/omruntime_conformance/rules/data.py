@@ -5,11 +5,10 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-import numpy as np
-
 from omruntime import virtualobj
 from omruntime.abc import Space, Store
 from omruntime_conformance.context import Context
+from omruntime_conformance.libraries import np
 from omruntime_conformance.registry import rule
 from omruntime_conformance.tasks import echo, held, note, pass_gate
 from omruntime_conformance.values import all_values, differences

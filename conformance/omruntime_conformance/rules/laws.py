@@ -6,13 +6,11 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
-
 from omruntime import CanvasResult
 from omruntime.errors import UpstreamFailed
 from omruntime_conformance.context import Context
 from omruntime_conformance.histories import Event, histories, live_through
+from omruntime_conformance.libraries import hypothesis, st
 from omruntime_conformance.nested import nested_values
 from omruntime_conformance.registry import rule
 from omruntime_conformance.steps import step
@@ -33,15 +31,15 @@ def _for_all(ctx: Context, strategy: st.SearchStrategy[Any], share: float = 1.0)
 
     def run(body: Callable[[Any], None]) -> None:
         # Without shrinking: an engine that loses a task makes each example as long as the suite is patient.
-        chosen = settings(
+        chosen = hypothesis.settings(
             max_examples=max(1, round(ctx.harness.examples * share)),
             derandomize=True,
             database=None,
             deadline=None,
-            phases=(Phase.generate,),
-            suppress_health_check=[*HealthCheck],
+            phases=(hypothesis.Phase.generate,),
+            suppress_health_check=[*hypothesis.HealthCheck],
         )
-        chosen(given(strategy)(body))()
+        chosen(hypothesis.given(strategy)(body))()
 
     return run
 

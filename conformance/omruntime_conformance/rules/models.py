@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from sklearn.base import clone
-from sklearn.datasets import load_iris
-from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import SGDClassifier
-from sklearn.model_selection import GridSearchCV
-from sklearn.naive_bayes import GaussianNB
-from sklearn.preprocessing import StandardScaler
-from sklearn.tree import DecisionTreeClassifier
-
 from omruntime import Metadata, virtualobj
 from omruntime.abc import Capability
 from omruntime_conformance.context import Context
-from omruntime_conformance.estimators import Chunked, Searched, fingerprint
+from omruntime_conformance.estimators import Chunked, fingerprint
+from omruntime_conformance.libraries import np, pd, sklearn
 from omruntime_conformance.registry import rule
 from omruntime_conformance.tasks import note
 
 
 def _iris(ctx: Context) -> pd.DataFrame:
     """Store the flowers as ``iris``, with the class in column ``y``."""
-    frame: pd.DataFrame = load_iris(as_frame=True).frame.rename(columns={"target": "y"})
+    frame: pd.DataFrame = sklearn.datasets.load_iris(as_frame=True).frame.rename(columns={"target": "y"})
     frame = frame.sample(frac=1.0, random_state=7).reset_index(drop=True)
     frame.columns = [name.replace(" (cm)", "").replace(" ", "_") for name in frame.columns]
     ctx.om.datasets.put(frame, "iris")
@@ -52,11 +42,16 @@ def same_as_locally(ctx: Context) -> None:
     # The memory layout of a frame can change the last bit of a sum, so this one is loaded from the store too.
     forms = {name: (*pair, data.get("x"), data.get("y")) for name, pair in named.items()}
     forms |= {name: (*pair, *pair) for name, pair in given.items()}
+    estimators = (
+        sklearn.tree.DecisionTreeClassifier(random_state=1),
+        sklearn.linear_model.SGDClassifier(random_state=1),
+        sklearn.naive_bayes.GaussianNB(),
+    )
     for form, (given_x, given_y, local_x, local_y) in forms.items():
-        for estimator in (DecisionTreeClassifier(random_state=1), SGDClassifier(random_state=1), GaussianNB()):
-            local = clone(estimator).fit(local_x, local_y)
+        for estimator in estimators:
+            local = sklearn.base.clone(estimator).fit(local_x, local_y)
             name = f"{type(estimator).__name__}-{form}"
-            om.models.put(clone(estimator), name)
+            om.models.put(sklearn.base.clone(estimator), name)
             model = om.runtime.model(name)
             fitted = model.fit(given_x, given_y)
             assert isinstance(ctx.get(fitted), Metadata)
@@ -77,9 +72,9 @@ def _seen_as_locally(fitted: Any, local: Any, logs: str) -> None:
 
 
 def _same_transforms(ctx: Context, form: str, given: Any, local: Any) -> None:
-    expected = StandardScaler().fit_transform(local)
+    expected = sklearn.preprocessing.StandardScaler().fit_transform(local)
     name = f"scaler-{form}"
-    ctx.om.models.put(StandardScaler(), name)
+    ctx.om.models.put(sklearn.preprocessing.StandardScaler(), name)
     model = ctx.om.runtime.model(name)
     np.testing.assert_array_equal(ctx.get(model.fit_transform(given)), expected, strict=True)
     ctx.get(model.fit(given))
@@ -93,11 +88,11 @@ def unfitted_raises_its_own_error(ctx: Context) -> None:
     Users know scikit-learn's errors and search the web for them.
     """  # noqa: D403
     frame = _iris(ctx)
-    ctx.om.models.put(GaussianNB(), "unfitted")
+    ctx.om.models.put(sklearn.naive_bayes.GaussianNB(), "unfitted")
     handle = ctx.om.runtime.model("unfitted").predict("iris[^y]")
-    assert "GaussianNB" in str(ctx.fails(handle, NotFittedError))
+    assert "GaussianNB" in str(ctx.fails(handle, sklearn.exceptions.NotFittedError))
     assert handle.status == "FAILURE"
-    ctx.fails(ctx.om.runtime.model("unfitted").predict(frame.drop(columns="y")), NotFittedError)
+    ctx.fails(ctx.om.runtime.model("unfitted").predict(frame.drop(columns="y")), sklearn.exceptions.NotFittedError)
 
 
 @rule("MOD-005", rests_on=("MOD-001",), independent=True)
@@ -108,7 +103,7 @@ def values_stored_as_datasets(ctx: Context) -> None:
     """  # noqa: D403
     om, frame = ctx.om, _iris(ctx)
     x, y = frame.drop(columns="y"), frame["y"]
-    local = GaussianNB().fit(x, y)
+    local = sklearn.naive_bayes.GaussianNB().fit(x, y)
     om.models.put(local, "nb")
     for method in ("predict", "predict_proba"):
         name = f"stored/{method}"
@@ -160,11 +155,11 @@ def keyword_arguments_arrive(ctx: Context) -> None:
     om, frame = ctx.om, _iris(ctx)
     x, y = frame.drop(columns="y"), frame["y"]
     weights = np.where(y == 1, 50.0, 0.01)
-    stump = DecisionTreeClassifier(max_depth=1, random_state=1)
-    local = clone(stump).fit(x, y, sample_weight=weights)
-    plain = clone(stump).fit(x, y)
+    stump = sklearn.tree.DecisionTreeClassifier(max_depth=1, random_state=1)
+    local = sklearn.base.clone(stump).fit(x, y, sample_weight=weights)
+    plain = sklearn.base.clone(stump).fit(x, y)
     assert not np.array_equal(local.predict_proba(x), plain.predict_proba(x)), "these weights would prove nothing"
-    om.models.put(clone(stump), "stump")
+    om.models.put(sklearn.base.clone(stump), "stump")
     model = om.runtime.model("stump")
     ctx.get(model.fit("iris[^y]", "iris[y]", sample_weight=weights))
     np.testing.assert_array_equal(ctx.get(model.predict_proba("iris[^y]")), local.predict_proba(x), strict=True)
@@ -182,10 +177,11 @@ def gridsearch_is_the_local_one(ctx: Context) -> None:
     """  # noqa: D403, E501
     om, _ = ctx.om, _iris(ctx)
     x, y = om.datasets.get("iris[^y]"), om.datasets.get("iris[y]", squeeze=True)
+    tree = sklearn.tree.DecisionTreeClassifier(random_state=3)
     parameters = {"max_depth": [1, 2, 4], "criterion": ["gini", "entropy"]}
-    om.models.put(DecisionTreeClassifier(random_state=3), "tree")
+    om.models.put(tree, "tree")
     for number, kw in enumerate(({}, {"cv": 3, "scoring": "f1_macro"}), 1):
-        local = GridSearchCV(DecisionTreeClassifier(random_state=3), parameters, **{"cv": 5, **kw}).fit(x, y)
+        local = sklearn.model_selection.GridSearchCV(tree, parameters, **{"cv": 5, **kw}).fit(x, y)
         meta = ctx.get(om.runtime.model("tree").gridsearch("iris[^y]", "iris[y]", parameters=parameters, **kw))
         assert isinstance(meta, Metadata)
         assert meta.name == "tree"
@@ -205,12 +201,15 @@ def gridsearch_is_the_local_one(ctx: Context) -> None:
 
 
 def _data_is_taken_too(ctx: Context, x: Any, y: Any, parameters: dict[str, Any]) -> None:
-    local = GridSearchCV(DecisionTreeClassifier(random_state=3), parameters, cv=4).fit(x, y)
+    tree = sklearn.tree.DecisionTreeClassifier(random_state=3)
+    local = sklearn.model_selection.GridSearchCV(tree, parameters, cv=4).fit(x, y)
     meta = ctx.get(ctx.om.runtime.model("tree").gridsearch(x, y, parameters=parameters, cv=4))
     assert ctx.om.models.get(meta.attributes["gridsearch"][-1]["gsModel"]).best_params_ == local.best_params_
 
 
 def _candidates_run_in_parallel(ctx: Context) -> None:
+    from omruntime_conformance.searched import Searched
+
     gate, slots = ctx.gate(), ctx.slots()
     ctx.om.models.put(Searched(str(ctx.log), str(gate)), "searched")
     x = np.arange(60, dtype=float).reshape(30, 2)

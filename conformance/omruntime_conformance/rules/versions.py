@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from omruntime import AsyncResult, Metadata
 from omruntime_conformance.context import Context
 from omruntime_conformance.estimators import Mean
+from omruntime_conformance.libraries import np, pd
 from omruntime_conformance.registry import rule
 
 
