@@ -13,7 +13,17 @@ import nox
 from nox.command import CommandFailed
 
 nox.options.default_venv_backend = "none"
-nox.options.sessions = ["lint", "types", "imports", "tests", "conformance", "engines", "docs", "changelog"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    "imports",
+    "tests",
+    "conformance",
+    "engines",
+    "backends",
+    "docs",
+    "changelog",
+]
 
 # The tools of this environment, whatever else the shell has on its path.
 os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + os.environ.get("PATH", os.defpath)
@@ -31,13 +41,14 @@ ENGINES = {
     "backends/dask/tests/test_conformance.py": "omruntime_dask.testing:DaskHarness",
     "backends/ray/tests/test_conformance.py": "omruntime_ray.testing:RayHarness",
 }
+BACKENDS = tuple(str(Path(rules).parent) for rules in ENGINES)
 CHOSEN = ("LBL-001", "CXL-002", "FLT-001", "FLT-004")
 """Rules in which engines differ most: who gets a call, what is stopped, lost and found; `.ci/engines` runs all."""
 JOBS = ("--jobs", "3")
 """Rules at a time, on two cores: most of them wait for something."""
 TOGETHER = ("-n", "2", "--dist", "loadfile")
 """Two processes of pytest, each with the tests of a file at a time: two keep two cores busy."""
-BRIEFLY = ("-m", "not thorough")
+BRIEFLY = ("-m", "not thorough and not mongodb")
 OURS = ("omruntime", *(f"omruntime-{each}" for each in ("celery", "conformance", "dask", "ray", "spool")))
 NOT_PINNED = ("pip", *OURS)
 
@@ -54,16 +65,14 @@ def _run_all(session: nox.Session, *commands: tuple[str, ...]) -> None:
         session.error("failed: " + "; ".join(failed))
 
 
-def _judging(session: nox.Session, rules: str, harness: str, *options: str) -> list[tuple[str, ...]]:
-    """Return the commands for the tests of an engine, and the suite on it, by its own command, with these options.
+def _judging(session: nox.Session, rules: str, harness: str, *options: str) -> tuple[str, ...]:
+    """Return the command for the suite on an engine, with these options.
 
-    Arguments are pytest's, which then does it all, one test at a time.
+    Arguments are pytest's, which then does it, one rule at a time.
     """
-    tests = (sys.executable, "-m", "pytest", str(Path(rules).parent))
     if session.posargs:
-        return [(*tests, *session.posargs)]
-    suite = ("omruntime-conformance", "run", harness, *JOBS, "--quiet")
-    return [(*tests, *TOGETHER, *BRIEFLY, f"--ignore={rules}"), (*suite, *options)]
+        return (sys.executable, "-m", "pytest", rules, *session.posargs)
+    return ("omruntime-conformance", "run", harness, *JOBS, "--quiet", *options)
 
 
 def _build_mongodb(session: nox.Session) -> None:
@@ -98,39 +107,46 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """What is below the contract: store, ledger, wire, selectors, and the house itself."""
-    _build_mongodb(session)
     session.run(sys.executable, "-m", "pytest", *(session.posargs or (*TOGETHER, *BRIEFLY)))
 
 
 @nox.session
 def thorough(session: nox.Session) -> None:
-    """What `tests` and `engines` leave out: every test of stores on MongoDB, and its login on each engine."""
+    """What `tests`, `conformance` and `backends` leave out: all that runs on MongoDB, and what takes long."""
     _build_mongodb(session)
-    places = ("tests", *(str(Path(rules).parent) for rules in ENGINES))
-    _run_all(session, *((sys.executable, "-m", "pytest", place, *TOGETHER, "-m", "thorough") for place in places))
+    places = ("tests", "conformance/tests", *BACKENDS)
+    chosen = ("-m", "thorough or mongodb")
+    _run_all(session, *((sys.executable, "-m", "pytest", place, *TOGETHER, *chosen) for place in places))
 
 
 @nox.session
 def conformance(session: nox.Session) -> None:
     """The contract, rule by rule, on the local engine, which finds what its report says; and the suite itself."""
-    _build_mongodb(session)
     rules, harness = "conformance/tests/test_local.py", "omruntime_conformance.local:LocalHarness"
+    tests = (sys.executable, "-m", "pytest", "conformance/tests")
+    if session.posargs:
+        session.run(*tests, *session.posargs)
+        return
     with tempfile.TemporaryDirectory() as place:
         report = f"{place}/local.json"
-        _run_all(session, *_judging(session, rules, harness, "--json", report))
-        if not session.posargs:
-            session.run("omruntime-conformance", "diff", "docs/reports/local.json", report)
+        suite = _judging(session, rules, harness, "--json", report)
+        _run_all(session, (*tests, *TOGETHER, *BRIEFLY, f"--ignore={rules}"), suite)
+        session.run("omruntime-conformance", "diff", "docs/reports/local.json", report)
 
 
 @nox.session
 def engines(session: nox.Session) -> None:
-    """Chosen areas of the contract on every engine that is a package of its own, and what that engine has beside it.
-
-    The whole contract on each of them is `.ci/engines`.
-    """
+    """Chosen rules of the contract on every engine that is a package of its own; `.ci/engines` runs all."""
     chosen = ("--rules", ",".join(CHOSEN))
-    each = (_judging(session, rules, harness, *chosen) for rules, harness in ENGINES.items())
-    _run_all(session, *(command for commands in each for command in commands))
+    _run_all(session, *(_judging(session, rules, harness, *chosen) for rules, harness in ENGINES.items()))
+
+
+@nox.session
+def backends(session: nox.Session) -> None:
+    """What is each engine's alone, on its real servers."""
+    options = session.posargs or (*TOGETHER, *BRIEFLY)
+    rules = [f"--ignore={each}" for each in ENGINES]
+    _run_all(session, *((sys.executable, "-m", "pytest", place, *rules, *options) for place in BACKENDS))
 
 
 @nox.session

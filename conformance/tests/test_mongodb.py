@@ -44,6 +44,7 @@ def keys(url: str) -> list[str]:
         return sorted(str(each["_id"]) for each in client.get_default_database()["things"].find())
 
 
+@pytest.mark.mongodb
 def test_databases_are_apart(server: MongoServer) -> None:
     put(server.url("one"), "a")
     put(server.url("other"), "b")
@@ -52,6 +53,7 @@ def test_databases_are_apart(server: MongoServer) -> None:
     assert (keys(server.url("one")), keys(server.url("other"))) == ([], ["b"])
 
 
+@pytest.mark.mongodb
 def test_what_it_has_acknowledged_survives_a_kill(server: MongoServer) -> None:
     url = server.url("kept")
     for number in range(50):
@@ -66,11 +68,13 @@ def test_what_it_has_acknowledged_survives_a_kill(server: MongoServer) -> None:
     assert keys(url) == [f"{number:02d}" for number in range(50)]
 
 
+@pytest.mark.mongodb
 def test_a_user_logs_in(server: MongoServer) -> None:
     put(server.url("users", user="ann@work", password="p/w:d"), "a")
     assert keys(server.url("users")) == ["a"]
 
 
+@pytest.mark.mongodb
 def test_the_databases_of_a_server_that_is_there_go_and_nobody_elses(
     server: MongoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +186,7 @@ def test_the_sources_name_no_registry() -> None:
     assert all(len(line.split()) == 3 for line in sums.splitlines())
 
 
+@pytest.mark.mongodb
 def test_reports_name_the_server(monkeypatch: pytest.MonkeyPatch, server: MongoServer) -> None:
     monkeypatch.delenv(mongodb.VARIABLE, raising=False)
     assert {*mongodb.mongodb_versions()} == {"pymongo", "FerretDB"}

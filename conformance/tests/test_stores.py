@@ -21,7 +21,7 @@ from omruntime.errors import StoreUnavailable
 AUTH = Auth("tester", "a key for tests that protects nothing")
 
 
-@pytest.fixture(params=[LocalHarness, LocalMongoHarness])
+@pytest.fixture(params=[LocalHarness, pytest.param(LocalMongoHarness, marks=pytest.mark.mongodb)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     harness: Harness = request.param()
     with ExitStack() as stack:
@@ -74,6 +74,7 @@ class LogsIn(LocalMongoHarness):
 """
 
 
+@pytest.mark.mongodb
 def test_the_password_of_a_store_is_one_of_the_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "logs_in.py").write_text(LOGS_IN)
     monkeypatch.chdir(tmp_path)
@@ -85,6 +86,7 @@ def test_the_password_of_a_store_is_one_of_the_secrets(tmp_path: Path, monkeypat
     assert (code, outcome.status) == (0, Status.PASSED), outcome.reason
 
 
+@pytest.mark.mongodb
 def test_databases_of_a_rule_go_with_it(tmp_path: Path) -> None:
     harness = LocalMongoHarness()
     try:

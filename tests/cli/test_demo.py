@@ -57,6 +57,7 @@ def test_what_it_says_to_type_next_works(shown: Ran, tmp_path: Path) -> None:
         assert done.stdout
 
 
+@pytest.mark.thorough
 def test_it_runs_again_in_the_same_store_and_prints_json(shown: Ran, place: str) -> None:
     again = process("demo", "--store", place, "--json")
     assert (again.code, again.err) == (0, "")

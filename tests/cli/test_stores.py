@@ -161,6 +161,7 @@ def test_a_copy_that_is_killed_is_gone_on_with(urls: tuple[str, str]) -> None:
     assert (done["blobs"], done["kept"], done["objects"]) == (2, 3, 5)
 
 
+@pytest.mark.mongodb
 def test_a_store_moves_to_mongodb_and_back_and_no_password_is_said(
     urls: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

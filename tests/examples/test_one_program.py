@@ -56,7 +56,11 @@ def test_the_guide_has_the_program_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("module", "where"),
-    [(module, where) for module, ways in ENGINES.values() for where in ways],
+    [
+        pytest.param(module, where, marks=[] if name == "local" else [pytest.mark.thorough])
+        for name, (module, ways) in ENGINES.items()
+        for where in ways
+    ],
     ids=lambda value: "on" if "_" in value else value,
 )
 def test_every_engine_prints_what_the_guide_says(module: str, where: str, tmp_path: Path) -> None:

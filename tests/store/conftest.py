@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from omruntime_conformance import NotExercised
 
 from omruntime.abc import Store
 from omruntime.auth import Auth
@@ -18,17 +19,21 @@ Shelves: TypeAlias = Callable[..., ObjectStore]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to a thorough run what is above the interface on a store whose server for tests takes long."""
+    """Mark what runs on the real server."""
+    here = Path(__file__).parent
     for item in items:
         call = getattr(item, "callspec", None)
-        slow = call is not None and any(kind in call.id.split("-") for kind in PACE)
-        if slow and Path(__file__).parent in item.path.parents and item.path.name != "test_interface.py":
-            item.add_marker(pytest.mark.thorough)
+        given = call is not None and "mongodb" in call.id.split("-") and here in item.path.parents
+        if given or here / "mongo" in item.path.parents:
+            item.add_marker(pytest.mark.mongodb)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def mongodb() -> Iterator[Server]:
+def mongodb(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Give the server before any test begins, which so is none of what a test has left running."""
+    if not any(item.get_closest_marker("mongodb") for item in request.session.items):
+        yield NotExercised("no test that was chosen needs it")
+        return
     with real_mongodb() as server:
         yield server
 

@@ -37,7 +37,7 @@ def test_that_of_the_environment_goes_past_it(store_url: str, monkeypatch: pytes
         environment_has_no_login(om)
 
 
-@pytest.mark.thorough
+@pytest.mark.mongodb
 @pytest.mark.parametrize("configured", [True, False])
 def test_tasks_and_notebooks_reach_their_store(
     full: str,

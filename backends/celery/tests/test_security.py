@@ -250,7 +250,7 @@ def test_the_password_is_nowhere_but_in_the_memory_of_those_who_need_it(scene: S
         assert secret.encode() not in kept
 
 
-@pytest.mark.thorough
+@pytest.mark.mongodb
 def test_workers_log_in_to_a_store_by_their_own_configuration(
     redis: Redis, workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

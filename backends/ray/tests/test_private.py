@@ -106,7 +106,7 @@ def test_the_login_of_a_store_goes_to_it_past_the_environment(
         environment_has_no_login(om)
 
 
-@pytest.mark.thorough
+@pytest.mark.mongodb
 def test_tasks_and_notebooks_reach_a_store_with_a_login() -> None:
     with store_with_a_password() as url, Omega(url, OmegaRuntimeRay(workers=2)) as om:
         tasks_reach_it(om, url)
