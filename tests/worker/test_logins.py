@@ -55,6 +55,7 @@ def test_tasks_and_notebooks_reach_their_store(
     assert PASSWORD not in str(capfd.readouterr())
 
 
+@pytest.mark.mongodb
 def test_runners_are_told_of_stores_that_come_after_them(store_url: str, full: str) -> None:
     with OmegaRuntimeLocal(workers=1) as runtime, Omega(store_url, runtime) as om:
         om.scripts.put(echo, "echo")
@@ -63,6 +64,7 @@ def test_runners_are_told_of_stores_that_come_after_them(store_url: str, full: s
             tasks_reach_it(later, full)
 
 
+@pytest.mark.mongodb
 def test_a_handle_is_restored_by_the_configuration_of_the_process_it_gets_to(
     full: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +85,7 @@ def test_a_handle_is_restored_by_the_configuration_of_the_process_it_gets_to(
     assert (said.stdout, said.returncode) == (b"back\n", 0), said.stderr
 
 
+@pytest.mark.mongodb
 class TestOneLoginAtATime:
     def test_another_one_is_refused_while_it_is_open(self, full: str) -> None:
         other = full.replace(PASSWORD, "an0ther-w0rd")
