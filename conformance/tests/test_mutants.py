@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from omruntime_conformance import load_rules
 from omruntime_conformance.cli import main
+from omruntime_conformance.cli.mutants import chosen_mutants
 from omruntime_conformance.mutants import registry
 from omruntime_conformance.mutants.keeping import keep, kept
 from omruntime_conformance.mutants.page import mutants_page
@@ -27,6 +28,14 @@ def test_every_mutant_is_of_a_rule_and_lives_with_its_area() -> None:
     for each in load_mutants().values():
         assert each.rule in rules, f"{each} is to be noticed by a rule that there is not"
         assert each.apply.__module__.rpartition(".")[2] in AREAS[each.rule[:3]]
+
+
+def test_the_first_of_each_rule_can_be_chosen() -> None:
+    rules = [rule for rule in load_rules().values() if rule.area in ("CAN", "RES")]
+    every, first = chosen_mutants(rules), chosen_mutants(rules, first=True)
+    assert len(first) == len(rules) < len(every)
+    assert all(next(each for each in every if each.rule == chosen.rule) is chosen for chosen in first)
+    assert first == sorted(first, key=every.index)
 
 
 @pytest.mark.parametrize("name", sorted(load_mutants()))

@@ -15,7 +15,7 @@ from omruntime_conformance.mutants.trial import Finding, Scope, rules_without, t
 from omruntime_conformance.registry import Rule
 from omruntime_conformance.run import chosen_rules
 
-__all__ = ["mutants"]
+__all__ = ["chosen_mutants", "mutants"]
 
 
 @click.command()
@@ -28,6 +28,7 @@ __all__ = ["mutants"]
     show_default=True,
     help="Against which rules: its own, those beside it in the same module too, all of its area, or every rule.",
 )
+@click.option("--first", is_flag=True, help="Only the first mutant of each rule.")
 @click.option("--jobs", metavar="N", default=1, type=click.IntRange(1), help="Try so many at the same time.")
 @click.option(
     "--keep",
@@ -39,7 +40,7 @@ __all__ = ["mutants"]
 @click.option(
     "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write what was found here, in Markdown."
 )
-def mutants(words: str, name: str, jobs: int, kept_in: Path | None, output: Path | None) -> None:
+def mutants(words: str, name: str, first: bool, jobs: int, kept_in: Path | None, output: Path | None) -> None:
     """Test the suite itself: run runtimes that are wrong on purpose, and see that the rules notice.
 
     Each mutant breaks one promise of the embedded engine. It is run against the rule of that promise, which has to
@@ -52,7 +53,7 @@ def mutants(words: str, name: str, jobs: int, kept_in: Path | None, output: Path
     scope = Scope[name.upper()]
     try:
         rules = chosen_rules(words.split(","))
-        chosen = _chosen_mutants(rules)
+        chosen = chosen_mutants(rules, first=first)
         before = kept(kept_in, chosen, scope) if kept_in is not None else []
     except ValueError as exc:
         raise click.UsageError(str(exc)) from exc
@@ -72,8 +73,12 @@ def mutants(words: str, name: str, jobs: int, kept_in: Path | None, output: Path
         raise click.exceptions.Exit(1)
 
 
-def _chosen_mutants(rules: list[Rule]) -> list[Mutant]:
+def chosen_mutants(rules: list[Rule], *, first: bool = False) -> list[Mutant]:
     """Return the mutants of rules; refuse those that would change nothing, or break for another reason than they say.
+
+    Args:
+        rules: whose.
+        first: only the first one of each.
 
     Raises:
         ValueError: one wraps what is not there.
@@ -84,7 +89,7 @@ def _chosen_mutants(rules: list[Rule]) -> list[Mutant]:
     missing = [f"{each} wraps {target}" for each in chosen for target in missing_targets(each)]
     if missing:
         raise ValueError(f"{'; '.join(missing)}: there is no such thing in omruntime, so correct the mutant")
-    return chosen
+    return [*{each.rule: each for each in reversed(chosen)}.values()][::-1] if first else chosen
 
 
 class _Teller:
