@@ -19,7 +19,15 @@ class _Library:
         self._module = module
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(import_module(self._module), name)
+        found = import_module(self._module)
+        try:
+            return getattr(found, name)
+        except AttributeError:
+            # Not every library has its submodules before somebody has imported them.
+            try:
+                return import_module(f"{self._module}.{name}")
+            except ModuleNotFoundError:
+                raise AttributeError(f"{self._module} has no {name}") from None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A function of the suite may be sent to a worker with the modules that it names.
