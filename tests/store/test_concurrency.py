@@ -64,6 +64,7 @@ def _count_up(datasets: ObjectStore) -> int:
         return 1
 
 
+@pytest.mark.thorough
 def test_processes_at_once_lose_no_rows_no_versions_and_no_attributes(
     store_url: str, store: Store, pace: float
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_candidate_whose_worker_is_killed_is_tried_again(om: Omega, log: Log) 
     assert len(searches(om)) == 1
 
 
+@pytest.mark.thorough
 def test_a_search_whose_worker_is_killed_leaves_one(om: Omega, log: Log) -> None:
     (worker,) = om.runtime.workers()
     handle = searching(om, log)
